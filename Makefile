@@ -1,0 +1,48 @@
+# Two targets are all a user needs: `make demo` and `make test`. Both set everything up by themselves.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench clean
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+SHELL_FILES := $(wildcard scripts/*.sh) .ci/run
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | column -t -s:
+
+demo: $(READY) ## photographs in, a classifier trained, a request answered (KENNEL_DATA=folder for your own)
+	@$(BIN)/kennel demo
+
+test: $(READY) ## every test this machine can run
+	@$(BIN)/python -m pytest
+
+check: $(READY) ## lint, types, import layers, shell, Dockerfiles
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/shellcheck $(SHELL_FILES)
+	@$(BIN)/shfmt -i 2 -ci -d $(SHELL_FILES)
+	@$(if $(wildcard containers/*/Dockerfile),$(BIN)/hadolint $(wildcard containers/*/Dockerfile),true)
+
+format: $(READY) ## put the code into its form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/shfmt -i 2 -ci -w $(SHELL_FILES)
+
+bench: $(READY) ## the benchmarks' tables (minutes)
+	@for each in benchmarks/bench_*.py; do $(BIN)/python "$$each"; done
+
+clean: ## everything that was made here, but no data and no cache
+	rm -rf .venv demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
+		{ echo "kennel needs Python 3.11 or 3.12: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "setting up .venv (about 2 GB; two minutes and more, once)" >&2
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train,serve,java,dev]'
+	@touch $@

@@ -1,0 +1,75 @@
+"""SageMaker's container contract as a value: where a training job or an endpoint instance finds its files.
+
+The root is `/opt/ml` on SageMaker and anywhere else it is told (`SAGEMAKER_BASE_DIR`). Training and serving know
+only this layout; what runs them is all the same to them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kennel.errors import SettingError
+
+FAILURE_LIMIT = 1024
+"""Characters of the failure file that become a training job's FailureReason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """The layout under `root`."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Contract:
+        """The root by SAGEMAKER_BASE_DIR, else /opt/ml."""
+        return cls(Path(environment.get("SAGEMAKER_BASE_DIR") or "/opt/ml"))
+
+    @property
+    def data(self) -> Path:
+        """The channels: `train`, `valid`, `test`. So this folder is a data set's root."""
+        return self.root / "input/data"
+
+    @property
+    def model(self) -> Path:
+        """The artifact's folder; SageMaker packs it as model.tar.gz, and unpacks it there for an endpoint."""
+        return self.root / "model"
+
+    @property
+    def output(self) -> Path:
+        """Everything else worth keeping (the report); packed as output.tar.gz."""
+        return self.root / "output/data"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Kept on S3 while the job runs, and there again after an interruption."""
+        return self.root / "checkpoints"
+
+    @property
+    def failure(self) -> Path:
+        return self.root / "output/failure"
+
+    def hyperparameters(self) -> dict[str, str]:
+        """What the job was created with, string → string; SageMaker's own keys (`sagemaker_…`, `_tuning…`) left out."""
+        given = self._read_config("hyperparameters.json")
+        return {key: str(value) for key, value in given.items() if not key.startswith(("sagemaker_", "_tuning"))}
+
+    def write_failure(self, reason: str) -> None:
+        """Tell why, where SageMaker looks for it."""
+        self.failure.parent.mkdir(parents=True, exist_ok=True)
+        self.failure.write_text(reason[:FAILURE_LIMIT])
+
+    def _read_config(self, name: str) -> dict[str, Any]:
+        path = self.root / "input/config" / name
+        try:
+            values = json.loads(path.read_text()) if path.exists() else {}
+        except ValueError as error:
+            raise SettingError(f"{path} is not JSON ({error})", "SageMaker writes this file; by hand, write an object") from error
+        if not isinstance(values, dict):
+            raise SettingError(f"{path} is not a JSON object", "Write names and values, all strings")
+        return values

@@ -1,0 +1,59 @@
+"""The tree of errors. Each carries one line that says what is wrong and one that says what to do about it.
+
+Errors are raised where they are found and caught once, in `kennel.cli`, which prints them and exits.
+Nothing here knows how an error is shown.
+"""
+
+
+class KennelError(Exception):
+    """Something a user can act on. `message` says what is wrong, `remedy` what to do; both are one line."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.remedy}" if self.remedy else self.message
+
+
+class DataError(KennelError):
+    """A folder that is no data set, an archive that cannot be trusted, a split that is empty."""
+
+
+class PictureError(KennelError):
+    """One picture that cannot be used. `kind` is a word for tables: empty, unknown, truncated, too-large."""
+
+    def __init__(self, kind: str, message: str, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.kind = kind
+
+
+class WeightsError(KennelError):
+    """Pretrained weights that cannot be had or cannot be trusted."""
+
+
+class SettingError(KennelError):
+    """A hyperparameter or a setting that is unknown, of the wrong type or out of range."""
+
+
+class ArtifactError(KennelError):
+    """An artifact that is incomplete, was changed, or does not answer as it did when it was made."""
+
+
+class ServerError(KennelError):
+    """The serving stack cannot start, or cannot be reached."""
+
+
+class TrainingFailed(KennelError):
+    """Training started and could not end well (a loss that is not a number, say)."""
+
+    exit_code = 1
+
+
+class Stopped(KennelError):
+    """SIGTERM or SIGINT came: what was done so far is kept, the same command continues."""
+
+    exit_code = 143

@@ -1,0 +1,131 @@
+"""A data set on disk: three splits, each a folder of label folders or a packed store; read without decoding.
+
+Layout: `train/`, `valid/`, `test/` (also `training`, `val`, `validation`, `testing`), each holding `016.Beagle/*.jpg`
+and so on. The channels of a training job (`/opt/ml/input/data/<channel>`) have the same layout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from kennel.errors import DataError
+from kennel.files import sha256_of
+from kennel.pictures import decode, store
+from kennel.pictures.decode import Pixels
+
+SPLITS = {
+    "train": ("train", "training"),
+    "valid": ("valid", "val", "validation"),
+    "test": ("test", "testing"),
+}
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+EXPECTED = "Expected train/, valid/ and test/, each with one folder of pictures per label (train/016.Beagle/1.jpg)"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One labelled picture. `read` gives its shrunk pixels (see `decode.shrink`) or raises PictureError."""
+
+    name: str
+    label: str
+    key: str = field(repr=False)
+    """sha256 of the source file."""
+    read: Callable[[], Pixels] = field(repr=False, compare=False)
+    path: Path | None = None
+    """The source file; None for a packed picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """labels: sorted, from the training split. splits: "train", "valid", "test" → pictures, sorted by label and name."""
+
+    root: Path
+    labels: tuple[str, ...]
+    splits: dict[str, tuple[Picture, ...]]
+
+    @property
+    def digest(self) -> str:
+        """sha256 over every picture's split, label and content."""
+        rows = [f"{split} {each.label} {each.key}" for split, pictures in self.splits.items() for each in pictures]
+        return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return sum(len(pictures) for pictures in self.splits.values())
+
+
+def load(root: Path) -> DataSet:
+    """The data set at `root`: folders or packed stores, told apart by themselves. Raises DataError."""
+    folders = split_folders(root)
+    missing = [split for split in SPLITS if split not in folders]
+    if missing:
+        raise DataError(f"{root} has no {missing[0]}/ folder", EXPECTED)
+    splits = {split: _read_split(folder) for split, folder in folders.items()}
+    labels = tuple(sorted({picture.label for picture in splits["train"]}))
+    if len(labels) < 2:
+        raise DataError(f"{root}/train has {len(labels)} label with pictures, a classifier needs two", EXPECTED)
+    known = set(labels)
+    for split, pictures in splits.items():
+        splits[split] = tuple(picture for picture in pictures if picture.label in known)
+        if not splits[split]:
+            raise DataError(f"{root} has no pictures of train's labels in {split}/", EXPECTED)
+    return DataSet(root, labels, splits)
+
+
+def split_folders(root: Path) -> dict[str, Path]:
+    """"train" → its folder, and so on, for the splits that are there. Raises DataError when there is none."""
+    if not root.is_dir():
+        raise DataError(f"no folder at {root}", EXPECTED)
+    folders = {
+        split: root / name for split, names in SPLITS.items() for name in names[::-1] if (root / name).is_dir()
+    }
+    if folders:
+        return folders
+    inner = [each for each in root.iterdir() if each.is_dir() and (each / "train").is_dir()]
+    if len(inner) == 1:  # the folder that an archive was unpacked into
+        return split_folders(inner[0])
+    raise DataError(f"{root} is no data set", EXPECTED)
+
+
+def picture_files(folder: Path) -> list[tuple[str, Path]]:
+    """(label, file) for every file with a picture's suffix, sorted. Links are not followed out of the folder."""
+    found = []
+    for label in sorted(each for each in folder.iterdir() if each.is_dir()):
+        for path in sorted(label.rglob("*")):
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and _inside(path, folder):
+                found.append((label.name, path))
+    return found
+
+
+def keys_of(paths: Sequence[Path]) -> list[str]:
+    """sha256 of each file, several at a time (hashing lets go of the interpreter's lock)."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        return list(pool.map(sha256_of, paths))
+
+
+def read_file(path: Path) -> Pixels:
+    """A source file's shrunk pixels. Raises PictureError."""
+    with path.open("rb") as file:
+        return decode.shrink(file)
+
+
+def _read_split(folder: Path) -> tuple[Picture, ...]:
+    if store.is_store(folder):
+        packed = store.Store(folder)
+        return tuple(Picture(each.name, each.label, each.key, partial(packed.read, each)) for each in packed.entries)
+    files = picture_files(folder)
+    keys = keys_of([path for _, path in files])
+    return tuple(
+        Picture(path.name, label, key, partial(read_file, path), path)
+        for (label, path), key in zip(files, keys, strict=True)
+    )
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    return path.is_file() and (not path.is_symlink() or path.resolve().is_relative_to(folder.resolve()))

@@ -1,0 +1,1 @@
+"""Training: features, the head, fine-tuning, checkpoints, evaluation, export. Knows the contract, nothing of AWS."""

@@ -1,0 +1,139 @@
+"""Pictures → features, computed once per (weights, engine, preprocessing, picture, view) and kept.
+
+The cache is a folder of safetensors shards per (weights, engine, preprocessing); each holds rows for (picture, view).
+A shard is written atomically when its pictures are done, so a process that is killed loses at most one shard's work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from kennel.engines import Engine, Features, Pictures
+from kennel.errors import PictureError
+from kennel.files import write_atomically
+from kennel.pictures.dataset import Picture
+from kennel.pictures.decode import PREPROCESSING, Pixels
+from kennel.pictures.views import view
+from kennel.weights import FEATURES
+
+PER_SHARD = 128
+"""Pictures in a shard: a few seconds of work on two cores."""
+
+Row = tuple[str, int]
+"""A picture's key and the number of a view."""
+Wanted = tuple[Picture, list[int]]
+"""A picture and the numbers of its views that are still to be computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFeatures:
+    """features: float32 [n, views, 2048]; pictures: the n that could be read; left_out: those that could not."""
+
+    features: Features
+    pictures: tuple[Picture, ...]
+    left_out: tuple[Picture, ...]
+
+
+class FeatureCache:
+    """Rows on disk, under `folder`, for one engine with one set of weights."""
+
+    def __init__(self, folder: Path, weights_digest: str, engine_name: str) -> None:
+        self.folder = folder / f"{weights_digest[:16]}-{engine_name}-{PREPROCESSING}"
+
+    def missing(self, pictures: Sequence[Picture], views: int) -> list[Wanted]:
+        """Pictures with the numbers of their views that are not kept yet; each content once."""
+        kept = {row for shard in self._shards() for row in shard}
+        unique = {picture.key: picture for picture in pictures}.values()
+        wanted = ((picture, [v for v in range(views) if (picture.key, v) not in kept]) for picture in unique)
+        return [(picture, numbers) for picture, numbers in wanted if numbers]
+
+    def add(self, rows: Sequence[Row], features: Features) -> None:
+        """Keep features [n, 2048] of n rows."""
+        keys = np.array([list(bytes.fromhex(key)) for key, _ in rows], np.uint8)
+        views = np.array([number for _, number in rows], np.uint8)
+        content = save({"keys": keys, "views": views, "features": np.ascontiguousarray(features)})
+        write_atomically(self.folder / f"{hashlib.sha256(content).hexdigest()[:24]}.safetensors", content)
+
+    def collect(self, pictures: Sequence[Picture], views: int) -> SplitFeatures:
+        """Everything that is kept of `pictures`; those with a view missing are left out."""
+        places: dict[Row, list[int]] = {}
+        for place, picture in enumerate(pictures):
+            for number in range(views):
+                places.setdefault((picture.key, number), []).append(place)
+        found = np.empty((len(pictures), views, FEATURES), np.float32)
+        seen = np.zeros((len(pictures), views), bool)
+        for rows, features in self._read_shards():
+            for row, values in zip(rows, features, strict=True):
+                for place in places.get(row, ()):
+                    found[place, row[1]], seen[place, row[1]] = values, True
+        whole = seen.all(axis=1)
+        kept = tuple(picture for picture, is_whole in zip(pictures, whole, strict=True) if is_whole)
+        left_out = tuple(picture for picture, is_whole in zip(pictures, whole, strict=True) if not is_whole)
+        return SplitFeatures(found if whole.all() else found[whole], kept, left_out)
+
+    def _shards(self) -> Iterator[list[Row]]:
+        for path in sorted(self.folder.glob("*.safetensors")):
+            try:
+                with safe_open(path, framework="numpy") as file:
+                    yield _rows(file.get_tensor("keys"), file.get_tensor("views"))
+            except (SafetensorError, OSError):
+                path.unlink(missing_ok=True)  # a damaged shard is computed again
+
+    def _read_shards(self) -> Iterator[tuple[list[Row], Features]]:
+        for path in sorted(self.folder.glob("*.safetensors")):
+            with safe_open(path, framework="numpy") as file:
+                yield _rows(file.get_tensor("keys"), file.get_tensor("views")), file.get_tensor("features")
+
+
+def compute(
+    pictures: Sequence[Picture],
+    views: int,
+    engine: Engine,
+    cache: FeatureCache,
+    workers: int,
+    on_done: Callable[[int], None] = lambda count: None,
+) -> None:
+    """Compute and keep what is missing. workers: threads that read and decode; on_done: told of pictures finished."""
+    missing = cache.missing(pictures, views)
+    groups = [missing[start : start + PER_SHARD] for start in range(0, len(missing), PER_SHARD)]
+    with ThreadPoolExecutor(workers) as pool:
+        ahead = [pool.submit(_read_views, *each) for each in (groups[0] if groups else [])]
+        for group, following in zip(groups, [*groups[1:], []], strict=True):
+            read = [each.result() for each in ahead]
+            ahead = [pool.submit(_read_views, *each) for each in following]  # read while the engine works
+            _keep(group, read, engine, cache)
+            on_done(len(group))
+
+
+def read_crops(pictures: Sequence[Picture], workers: int) -> Pictures:
+    """The centre crops of pictures that can be read: uint8 [n, 224, 224, 3]."""
+    with ThreadPoolExecutor(workers) as pool:
+        read = pool.map(lambda picture: _read_views(picture, [0]), pictures)
+        return np.concatenate([each for each in read if each is not None])
+
+
+def _keep(group: Sequence[Wanted], read: Sequence[Pictures | None], engine: Engine, cache: FeatureCache) -> None:
+    got = [(picture, numbers, arrays) for (picture, numbers), arrays in zip(group, read, strict=True) if arrays is not None]
+    if got:
+        rows = [(picture.key, number) for picture, numbers, _ in got for number in numbers]
+        cache.add(rows, engine.features(np.concatenate([arrays for _, _, arrays in got])))
+
+
+def _read_views(picture: Picture, numbers: Sequence[int]) -> Pictures | None:
+    try:
+        shrunk: Pixels = picture.read()
+    except PictureError:
+        return None
+    return np.stack([view(shrunk, number) for number in numbers])
+
+
+def _rows(keys: Pictures, views: Pictures) -> list[Row]:
+    return [(key.tobytes().hex(), int(number)) for key, number in zip(keys, views, strict=True)]
