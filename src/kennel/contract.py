@@ -15,9 +15,6 @@ from typing import Any
 
 from kennel.errors import SettingError
 
-FAILURE_LIMIT = 1024
-"""Characters of the failure file that become a training job's FailureReason."""
-
 
 @dataclass(frozen=True, slots=True)
 class Contract:
@@ -52,6 +49,7 @@ class Contract:
 
     @property
     def failure(self) -> Path:
+        """Its first 1024 characters become a failed job's FailureReason."""
         return self.root / "output/failure"
 
     def hyperparameters(self) -> dict[str, str]:
@@ -59,17 +57,14 @@ class Contract:
         given = self._read_config("hyperparameters.json")
         return {key: str(value) for key, value in given.items() if not key.startswith(("sagemaker_", "_tuning"))}
 
-    def write_failure(self, reason: str) -> None:
-        """Tell why, where SageMaker looks for it."""
-        self.failure.parent.mkdir(parents=True, exist_ok=True)
-        self.failure.write_text(reason[:FAILURE_LIMIT])
-
     def _read_config(self, name: str) -> dict[str, Any]:
         path = self.root / "input/config" / name
         try:
             values = json.loads(path.read_text()) if path.exists() else {}
         except ValueError as error:
-            raise SettingError(f"{path} is not JSON ({error})", "SageMaker writes this file; by hand, write an object") from error
+            raise SettingError(
+                f"{path} is not JSON ({error})", "SageMaker writes this file; by hand, write an object"
+            ) from error
         if not isinstance(values, dict):
             raise SettingError(f"{path} is not a JSON object", "Write names and values, all strings")
         return values

@@ -1,8 +1,8 @@
-"""What a training can be told, typed and bounded. Unknown names and values out of range are refused, with the remedy."""
+"""What a training can be told, typed and bounded. Unknown names and values out of range are refused."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,13 +15,25 @@ class Hyperparameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    learning_rate: Annotated[float, Field(gt=0, le=10, description="step size at the start; it falls to 0 along a cosine")] = 0.001
+    learning_rate: Annotated[
+        float, Field(gt=0, le=10, description="step size at the start; it falls to 0 along a cosine")
+    ] = 0.001
     batch_size: Annotated[int, Field(ge=1, le=4096, description="pictures a step, over all processes")] = 64
     epochs: Annotated[int, Field(ge=1, le=1000, description="times through the training pictures")] = 20
     optimizer: Annotated[Literal["adamw", "adam", "sgd"], Field(description="sgd has momentum 0.9")] = "adamw"
     weight_decay: Annotated[float, Field(ge=0, le=1, description="pull of the weights towards 0")] = 0.01
-    views: Annotated[int, Field(ge=1, le=10, description="views of a training picture: 1 centre, 2 with its mirror image, up to 10 with the corners")] = 2
-    trainable: Annotated[Literal["head", "layer4", "all"], Field(description="what learns: the head alone (features computed once), the last stage too, or everything")] = "head"
+    views: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=10,
+            description="views of a training picture: 1 centre, 2 with its mirror image, up to 10 with the corners",
+        ),
+    ] = 2
+    trainable: Annotated[
+        Literal["head", "layer4", "all"],
+        Field(description="what learns: the head alone (features computed once), the last stage too, or everything"),
+    ] = "head"
     seed: Annotated[int, Field(ge=0, lt=2**31, description="same seed, same machine: same head, bit for bit")] = 0
 
 
@@ -37,3 +49,14 @@ def parse(given: Mapping[str, Any]) -> Hyperparameters:
             raise SettingError(f"unknown hyperparameter {name!r}", f"Known are {known}") from error
         reason = first["msg"][0].lower() + first["msg"][1:]
         raise SettingError(f"hyperparameter {name} = {first['input']!r}: {reason}", "Change its value") from error
+
+
+def from_assignments(texts: Sequence[str]) -> dict[str, str]:
+    """`["epochs=30", …]` → names and values. Raises SettingError."""
+    values = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise SettingError(f"{text!r} is not name=value", "Write --set epochs=30, say")
+        values[name.strip()] = value.strip()
+    return values

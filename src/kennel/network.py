@@ -1,34 +1,14 @@
-"""ResNet50 as a torch module, and the ways torch knows of reading weights. All that needs torch and not training."""
+"""ResNet50 as a torch module around given weights."""
 
 from __future__ import annotations
-
-import functools
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from kennel.errors import WeightsError
-from kennel.weights import FEATURES, IMAGENET_MEAN, IMAGENET_STD, Array, Weights, digest_of, expected_shapes
-
-
-@functools.cache
-def torchvision() -> ModuleType:
-    """torchvision, also beside a CPU build of torch.
-
-    PyPI's torchvision is built against torch with CUDA; beside a CPU build its extension does not load and importing
-    it fails on two operators nobody here calls. Declaring their schemas is enough.
-    """
-    try:
-        import torchvision as module
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-        _declare_missing_operators()
-        import torchvision as module
-    return module  # type: ignore[no-any-return]
+from kennel.weights import FEATURES, IMAGENET_MEAN, IMAGENET_STD, Array, Stride, Weights, digest_of, expected_shapes
+from kennel.weights.torch import torchvision
 
 
 def new_head(labels: int, seed: int) -> nn.Linear:
@@ -54,11 +34,12 @@ def build(weights: Weights, head: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def backbone_of(network: nn.Module, stride: str, source: str) -> Weights:
+def backbone_of(network: nn.Module, stride: Stride, source: str) -> Weights:
     """The weights of a network that was built here, trained or not."""
     state = network.state_dict()
-    tensors = {name: state[name].detach().to("cpu", torch.float32).numpy() for name in expected_shapes()}
-    return Weights(tensors, stride, source, digest_of(tensors))
+    # Copies: what is on the CPU already would go on changing with the network.
+    tensors = {name: _copied(state[name]) for name in expected_shapes()}
+    return Weights(tensors, stride, source, digest_of(tensors, stride))
 
 
 def normalise(pictures: Tensor) -> Tensor:
@@ -68,25 +49,8 @@ def normalise(pictures: Tensor) -> Tensor:
     return ((pictures.float() - mean) / deviation).permute(0, 3, 1, 2)
 
 
-def torchvision_weights() -> dict[str, Array]:
-    """Download torchvision's own (through its cache). Raises OSError or RuntimeError when that fails."""
-    weights = torchvision().models.ResNet50_Weights.IMAGENET1K_V2
-    state = torch.hub.load_state_dict_from_url(weights.url, progress=False, check_hash=True, weights_only=True)
-    return _to_numpy(state)
-
-
-def read_state_dict(path: Path) -> dict[str, Array]:
-    """A .pth of plain tensors. `weights_only` keeps a pickle from running code. Raises WeightsError."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return _to_numpy(state)
-    except Exception as error:  # torch raises pickle, zip, runtime and attribute errors here
-        reason = str(error).strip().splitlines()[0][:120]
-        raise WeightsError(f"{path.name} is not a state dict of plain tensors ({reason})", "Save network.state_dict()") from error
-
-
-def _to_numpy(state: dict[str, Tensor]) -> dict[str, Array]:
-    return {name: tensor.float().numpy() for name, tensor in state.items() if name in expected_shapes()}
+def _copied(tensor: Tensor) -> Array:
+    return np.array(tensor.detach().to("cpu", torch.float32).numpy(), order="C")
 
 
 def _set_strides(network: nn.Module, stride: str) -> None:
@@ -94,11 +58,3 @@ def _set_strides(network: nn.Module, stride: str) -> None:
         first = getattr(network, stage)[0]
         first.conv1.stride = (2, 2) if stride == "conv1" else (1, 1)
         first.conv2.stride = (1, 1) if stride == "conv1" else (2, 2)
-
-
-@functools.cache
-def _declare_missing_operators() -> torch.library.Library:
-    library = torch.library.Library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return library

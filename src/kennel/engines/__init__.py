@@ -5,6 +5,7 @@ The head is no engine's business: it is one matrix product in float32 (`Classifi
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -53,3 +54,12 @@ class Classifier:
     def scores(self, pictures: Pictures) -> Scores:
         """uint8 [n, 224, 224, 3] → float32 [n, labels]."""
         return self.head.scores(self.engine.features(pictures))
+
+
+def has_gpu() -> bool:
+    """Whether torch is installed and sees a GPU."""
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()

@@ -1,13 +1,13 @@
 """The backbone on a CPU by OpenVINO: float32 built from the weights themselves, or int8 as training exported it.
 
 Building the graph here, from the same safetensors that training writes, means that an artifact needs no second copy
-of its float32 weights, that serving needs no torch, and that features, quantisation and float32 serving share one graph.
+of its float32 weights, that serving needs no torch, and that features, quantisation and serving share one graph.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kennel.engines import Features, Pictures
 
 CROP = 224
+REMEDY = "Train again, or fetch the artifact again"
 
 
 class OpenVinoEngine:
@@ -58,7 +59,7 @@ class OpenVinoEngine:
         self._queue.set_callback(_store)
 
     def features(self, pictures: Pictures) -> Features:
-        """See `kennel.engines.Engine`. One picture a request: that is fastest here, and no result leans on a neighbour."""
+        """See `kennel.engines.Engine`. One picture a request: fastest here, and no result leans on a neighbour."""
         found = np.empty((len(pictures), FEATURES), np.float32)
         for row in range(len(pictures)):
             self._queue.start_async([pictures[row : row + 1]], userdata=partial(found.__setitem__, row))
@@ -81,14 +82,23 @@ def int8_engine(path: Path, threads: int = 0, streams: int | None = None) -> Ope
 
 
 def read_graph(path: Path) -> ov.Model:
-    """OpenVINO's own form. It is data: a graph of known operations and their constants; extensions are never loaded."""
+    """OpenVINO's own form. It is data: a graph of known operations and their constants; extensions are never loaded.
+
+    Raises ArtifactError, also for a graph that does not take pictures and answer features.
+    """
     import openvino as ov
 
     try:
-        return ov.Core().read_model(path, path.with_suffix(".bin"))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise ArtifactError(f"{path.name} cannot be read ({reason})", "Train again, or fetch the artifact again") from error
+        if not path.read_bytes().lstrip().startswith(b"<"):
+            # OpenVINO goes by content and would try ONNX, TensorFlow and others on what is not its own.
+            raise ArtifactError(f"{path.name} is no graph of OpenVINO's", REMEDY)
+        model = ov.Core().read_model(path, path.with_suffix(".bin"))
+    except (RuntimeError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise ArtifactError(f"{path.name} cannot be read ({reason})", REMEDY) from error
+    if not _is_backbone(model):
+        raise ArtifactError(f"{path.name} does not make features of pictures", REMEDY)
+    return model
 
 
 def write_graph(model: ov.Model, path: Path) -> None:
@@ -98,8 +108,8 @@ def write_graph(model: ov.Model, path: Path) -> None:
     ov.save_model(model, path, compress_to_fp16=False)
 
 
-def quantise(model: ov.Model, pictures: Iterable[Pictures], count: int) -> ov.Model:
-    """int8 weights and activations, ranges taken from `count` pictures [1, 224, 224, 3].
+def quantise(model: ov.Model, pictures: Sequence[Pictures]) -> ov.Model:
+    """int8 weights and activations, ranges taken from pictures, each [1, 224, 224, 3].
 
     Post-training quantisation of NNCF with its defaults for convolutional networks: weights per channel and symmetric,
     activations per tensor, then a correction of each layer's mean ("fast bias correction").
@@ -109,7 +119,7 @@ def quantise(model: ov.Model, pictures: Iterable[Pictures], count: int) -> ov.Mo
     import nncf
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    return nncf.quantize(model, nncf.Dataset(list(pictures)), subset_size=count)
+    return nncf.quantize(model, nncf.Dataset(list(pictures)), subset_size=len(pictures))
 
 
 def backbone_graph(weights: Weights) -> ov.Model:
@@ -128,6 +138,18 @@ def backbone_graph(weights: Weights) -> ov.Model:
         x = _bottleneck(x, weights, block)
     features = op.reduce_mean(x, np.array([2, 3]), keep_dims=False)
     return ov.Model([features], [pictures], "resnet50")
+
+
+def _is_backbone(model: ov.Model) -> bool:
+    """Whether it takes uint8 [n, 224, 224, 3] and gives float32 [n, 2048]."""
+    import openvino as ov
+
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        return False
+    pictures, features = model.input(), model.output()
+    types = (pictures.element_type, features.element_type) == (ov.Type.u8, ov.Type.f32)
+    shapes = (pictures.partial_shape, features.partial_shape)
+    return types and shapes == (ov.PartialShape([-1, CROP, CROP, 3]), ov.PartialShape([-1, FEATURES]))
 
 
 def _bottleneck(x: Any, weights: Weights, block: str) -> Any:

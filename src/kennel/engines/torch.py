@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 
 from kennel.engines import Features, Pictures
 from kennel.network import build, normalise
-from kennel.weights import Weights
+from kennel.weights import FEATURES, Weights
 
 BATCH = 64
 
@@ -19,12 +20,13 @@ class TorchEngine:
         network = build(weights, nn.Identity())
         self.name = f"torch-{device.split(':')[0]}"
         self._device = torch.device(device)
-        self._network = network.to(self._device, memory_format=torch.channels_last)
+        self._network = network.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def features(self, pictures: Pictures) -> Features:
         """See `kennel.engines.Engine`. In batches of 64, which bounds the memory."""
-        parts = [torch.from_numpy(pictures[start : start + BATCH]) for start in range(0, len(pictures), BATCH)]
-        found = [self._network(normalise(part.to(self._device))).float().cpu() for part in parts]
-        features: Features = torch.cat(found).numpy()
-        return features
+        found = np.empty((len(pictures), FEATURES), np.float32)
+        for start in range(0, len(pictures), BATCH):
+            part = torch.from_numpy(pictures[start : start + BATCH]).to(self._device)
+            found[start : start + BATCH] = self._network(normalise(part)).float().cpu().numpy()
+        return found

@@ -28,7 +28,6 @@ NEAR = 4
 """Bits of 64 that may differ between near-duplicates."""
 SMALL_SIDE = 224
 """Pictures with a shorter side below this are enlarged before the network sees them."""
-ORIENTATION = 0x0112
 THUMBNAIL_SIDE = 96
 
 
@@ -65,6 +64,8 @@ class Census:
     """Everything `data check` tells. Paths are relative to root."""
 
     root: Path
+    splits: tuple[str, ...]
+    """Those that have a folder, with pictures in it or not."""
     findings: tuple[Finding, ...]
     pairs: tuple[Pair, ...]
 
@@ -75,7 +76,7 @@ class Census:
     @property
     def counts(self) -> dict[str, Counter[str]]:
         """split → label → usable pictures."""
-        counts: dict[str, Counter[str]] = {each.split: Counter() for each in self.findings}
+        counts: dict[str, Counter[str]] = {split: Counter() for split in self.splits}
         for each in self.findings:
             counts[each.split][each.label] += not each.problem
         return counts
@@ -122,15 +123,14 @@ class Census:
 
 def take(root: Path, on_done: Callable[[int], None] = lambda count: None) -> Census:
     """Read every picture under `root`. on_done: told each time one more is done. Raises DataError if no data set."""
-    files = [
-        (split, label, path) for split, folder in split_folders(root).items() for label, path in picture_files(folder)
-    ]
+    folders = split_folders(root)
+    files = [(split, label, path) for split, folder in folders.items() for label, path in picture_files(folder)]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         findings = []
-        for finding in pool.map(lambda each: examine(*each, root), files):
+        for finding in pool.map(lambda each: examine(each[0], each[1], each[2], root), files):
             findings.append(finding)
             on_done(1)
-    return Census(root, tuple(findings), tuple(duplicates(findings)))
+    return Census(root, tuple(folders), tuple(findings), tuple(duplicates(findings)))
 
 
 def examine(split: str, label: str, path: Path, root: Path) -> Finding:
@@ -142,9 +142,18 @@ def examine(split: str, label: str, path: Path, root: Path) -> Finding:
         shrunk = decode.shrink(content)
     except PictureError as error:
         return Finding(split, label, name, digest, problem=error.kind)
-    turned = picture.getexif().get(ORIENTATION, 1) != 1
+    width, height = picture.size
     return Finding(
-        split, label, name, digest, "", picture.mode, *picture.size, turned, _hash(shrunk), thumbnail(shrunk)
+        split,
+        label,
+        name,
+        digest,
+        mode=picture.mode,
+        width=width,
+        height=height,
+        turned=decode.orientation(picture) != 1,
+        hash=_hash(shrunk),
+        thumbnail=thumbnail(shrunk),
     )
 
 

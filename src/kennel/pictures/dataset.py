@@ -42,7 +42,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """labels: sorted, from the training split. splits: "train", "valid", "test" → pictures, sorted by label and name."""
+    """labels: sorted, train's. splits: "train", "valid", "test" → pictures, sorted by label and name."""
 
     root: Path
     labels: tuple[str, ...]
@@ -52,7 +52,7 @@ class DataSet:
     def digest(self) -> str:
         """sha256 over every picture's split, label and content."""
         rows = [f"{split} {each.label} {each.key}" for split, pictures in self.splits.items() for each in pictures]
-        return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
+        return hashlib.sha256("\n".join(sorted(rows)).encode(errors="surrogateescape")).hexdigest()
 
     def __len__(self) -> int:
         return sum(len(pictures) for pictures in self.splits.values())
@@ -77,12 +77,10 @@ def load(root: Path) -> DataSet:
 
 
 def split_folders(root: Path) -> dict[str, Path]:
-    """"train" → its folder, and so on, for the splits that are there. Raises DataError when there is none."""
+    """ "train" → its folder, and so on, for the splits that are there. Raises DataError when there is none."""
     if not root.is_dir():
         raise DataError(f"no folder at {root}", EXPECTED)
-    folders = {
-        split: root / name for split, names in SPLITS.items() for name in names[::-1] if (root / name).is_dir()
-    }
+    folders = {split: root / name for split, names in SPLITS.items() for name in names[::-1] if (root / name).is_dir()}
     if folders:
         return folders
     inner = [each for each in root.iterdir() if each.is_dir() and (each / "train").is_dir()]
@@ -92,12 +90,13 @@ def split_folders(root: Path) -> dict[str, Path]:
 
 
 def picture_files(folder: Path) -> list[tuple[str, Path]]:
-    """(label, file) for every file with a picture's suffix, sorted. Links are not followed out of the folder."""
-    found = []
-    for label in sorted(each for each in folder.iterdir() if each.is_dir()):
-        for path in sorted(label.rglob("*")):
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and _inside(path, folder):
-                found.append((label.name, path))
+    """(label, file) for every file with a picture's suffix, sorted; none that is hidden or in a hidden folder.
+
+    Links are not followed out of the folder.
+    """
+    found: list[tuple[str, Path]] = []
+    for label in sorted(each for each in folder.iterdir() if each.is_dir() and _is_inside(each, folder)):
+        found += [(label.name, path) for path in sorted(label.rglob("*")) if _is_picture(path, folder)]
     return found
 
 
@@ -127,5 +126,10 @@ def _read_split(folder: Path) -> tuple[Picture, ...]:
     )
 
 
-def _inside(path: Path, folder: Path) -> bool:
-    return path.is_file() and (not path.is_symlink() or path.resolve().is_relative_to(folder.resolve()))
+def _is_picture(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return path.suffix.lower() in SUFFIXES and not hidden and path.is_file() and _is_inside(path, folder)
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return not path.is_symlink() or path.resolve().is_relative_to(folder.resolve())

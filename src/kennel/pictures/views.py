@@ -9,7 +9,11 @@ from PIL import Image
 
 from kennel.pictures.decode import CROP, Pixels, centre
 
-VIEWS = tuple((across, down, mirrored) for across, down in ((0, 0), (-1, -1), (1, -1), (-1, 1), (1, 1)) for mirrored in (False, True))
+VIEWS = tuple(
+    (across, down, mirrored)
+    for across, down in ((0, 0), (-1, -1), (1, -1), (-1, 1), (1, 1))
+    for mirrored in (False, True)
+)
 """Centre, its mirror image, then the four corners with theirs: torchvision's TenCrop, the centre first."""
 
 AREA = (0.35, 1.0)
