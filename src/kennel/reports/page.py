@@ -17,8 +17,12 @@ INK, MUTED, BLUE, ORANGE = "#1f2430", "#8a90a0", "#2563eb", "#ea580c"
 
 
 def render(template: str, **values: Any) -> str:
-    """A page from `templates/`. Values are escaped; a name that is missing is an error."""
-    return _environment().get_template(template).render(**values)
+    """A page from `templates/`. Values are escaped; a name that is missing is an error.
+
+    What UTF-8 cannot write (the odd bytes of a file's name) becomes a question mark.
+    """
+    text = _environment().get_template(template).render(**values)
+    return text.encode(errors="replace").decode()
 
 
 def jpeg(content: bytes) -> str:

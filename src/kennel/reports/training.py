@@ -94,8 +94,12 @@ def _curve(history: Sequence[Row], quantity: str, best: int) -> Markup:
     figure, plot = axes(5.2, 2.8, quantity)
     numbers = [each.number for each in history]
     marker = "o" if len(history) < 3 else None
-    plot.plot(numbers, [getattr(each, f"train_{quantity}") for each in history], color=ORANGE, label="train", marker=marker)
-    plot.plot(numbers, [getattr(each, f"valid_{quantity}") for each in history], color=BLUE, label="valid", marker=marker)
+    plot.plot(
+        numbers, [getattr(each, f"train_{quantity}") for each in history], color=ORANGE, label="train", marker=marker
+    )
+    plot.plot(
+        numbers, [getattr(each, f"valid_{quantity}") for each in history], color=BLUE, label="valid", marker=marker
+    )
     plot.axvline(best, color=MUTED, linewidth=1, linestyle=":", label=f"kept: epoch {best}")
     plot.set_xlabel("epoch", fontsize=9)
     plot.xaxis.get_major_locator().set_params(integer=True)

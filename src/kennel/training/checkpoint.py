@@ -42,7 +42,7 @@ class Checkpoint:
         write_atomically(self.path, save(whole, metadata={"kennel": described}))
 
     def restore(self, module: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Set module and optimizer back to where `save` saw them; the best tensors and `about`, or None to start anew."""
+        """Set module and optimizer to where `save` saw them; the best tensors and `about`, or None to start anew."""
         read = self._read()
         if read is None:
             return None

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from kennel.artifact import Evaluation
 from kennel.engines import Scores
-
-Numbers = np.ndarray[Any, np.dtype[np.int64]]
+from kennel.training.sources import Numbers
 
 
 def evaluate(scores: Scores, truth: Numbers) -> Evaluation:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from kennel.artifact import EngineCard, Proof
+import numpy as np
+
+from kennel.artifact import EngineCard, EngineName, Proof
 from kennel.engines import Classifier, Pictures
 from kennel.engines.openvino import backbone_graph, int8_engine, quantise, write_graph
 from kennel.files import write_atomically
@@ -32,7 +34,7 @@ class Int8:
 
 
 def int8_backbone(weights: Weights, train: Sequence[Picture], folder: Path, workers: int) -> Int8:
-    """The int8 form of `weights`, calibrated on pictures spread evenly over the training split; made once, then kept."""
+    """The int8 form of `weights`, calibrated on pictures spread over the training split; made once, then kept."""
     chosen = spread(train, CALIBRATION_PICTURES)
     parts = [weights.digest, weights.stride, version("nncf"), *(picture.key for picture in chosen)]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -49,7 +51,7 @@ def spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
     return [pictures[place * len(pictures) // count] for place in range(count)]
 
 
-def compare_engines(float32: float, int8: float) -> tuple[dict[str, EngineCard], str]:
+def compare_engines(float32: float, int8: float) -> tuple[dict[str, EngineCard], EngineName]:
     """The engines' cards from their test accuracies, and which one serves by default on a CPU."""
     lost = round((float32 - int8) * 100, 6)
     cards = {
@@ -67,7 +69,7 @@ def make_proof(test: Sequence[Picture], float32: Classifier, int8: Path, workers
 
 
 def _quantise_into(path: Path, weights: Weights, pictures: Pictures) -> None:
-    graph = quantise(backbone_graph(weights), [each[None] for each in pictures], len(pictures))
+    graph = quantise(backbone_graph(weights), np.split(pictures, len(pictures)))
     draft = path.with_name(f"draft-{os.getpid()}.xml")
     write_graph(graph, draft)
     # The .xml last: it is what says that the pair is whole.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,10 +74,10 @@ class FeatureCache:
             for row, values in zip(rows, features, strict=True):
                 for place in places.get(row, ()):
                     found[place, row[1]], seen[place, row[1]] = values, True
-        whole = seen.all(axis=1)
-        kept = tuple(picture for picture, is_whole in zip(pictures, whole, strict=True) if is_whole)
-        left_out = tuple(picture for picture, is_whole in zip(pictures, whole, strict=True) if not is_whole)
-        return SplitFeatures(found if whole.all() else found[whole], kept, left_out)
+        whole = np.flatnonzero(seen.all(axis=1))
+        kept = tuple(pictures[place] for place in whole)
+        left_out = tuple(pictures[place] for place in np.flatnonzero(~seen.all(axis=1)))
+        return SplitFeatures(found if not left_out else found[whole], kept, left_out)
 
     def _shards(self) -> Iterator[list[Row]]:
         for path in sorted(self.folder.glob("*.safetensors")):
@@ -105,10 +105,10 @@ def compute(
     missing = cache.missing(pictures, views)
     groups = [missing[start : start + PER_SHARD] for start in range(0, len(missing), PER_SHARD)]
     with ThreadPoolExecutor(workers) as pool:
-        ahead = [pool.submit(_read_views, *each) for each in (groups[0] if groups else [])]
-        for group, following in zip(groups, [*groups[1:], []], strict=True):
-            read = [each.result() for each in ahead]
-            ahead = [pool.submit(_read_views, *each) for each in following]  # read while the engine works
+        reading: list[Future[Pictures | None]] = []
+        for place, group in enumerate(groups):
+            read = [each.result() for each in reading or _start(pool, group)]
+            reading = _start(pool, groups[place + 1]) if place + 1 < len(groups) else []  # while the engine works
             _keep(group, read, engine, cache)
             on_done(len(group))
 
@@ -120,8 +120,14 @@ def read_crops(pictures: Sequence[Picture], workers: int) -> Pictures:
         return np.concatenate([each for each in read if each is not None])
 
 
+def _start(pool: ThreadPoolExecutor, group: Sequence[Wanted]) -> list[Future[Pictures | None]]:
+    return [pool.submit(_read_views, picture, numbers) for picture, numbers in group]
+
+
 def _keep(group: Sequence[Wanted], read: Sequence[Pictures | None], engine: Engine, cache: FeatureCache) -> None:
-    got = [(picture, numbers, arrays) for (picture, numbers), arrays in zip(group, read, strict=True) if arrays is not None]
+    got = [
+        (picture, numbers, arrays) for (picture, numbers), arrays in zip(group, read, strict=True) if arrays is not None
+    ]
     if got:
         rows = [(picture.key, number) for picture, numbers, _ in got for number in numbers]
         cache.add(rows, engine.features(np.concatenate([arrays for _, _, arrays in got])))

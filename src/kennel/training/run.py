@@ -29,13 +29,14 @@ from kennel.pictures.dataset import DataSet, Picture
 from kennel.progress import Progress
 from kennel.reports import training as report
 from kennel.training.checkpoint import Checkpoint
-from kennel.training.evaluation import Numbers, accuracy, evaluate
+from kennel.training.evaluation import accuracy, evaluate
 from kennel.training.export import compare_engines, int8_backbone, make_proof
 from kennel.training.features import FeatureCache, SplitFeatures, compute
-from kennel.training.sources import FeatureSource, PictureSource, Slice, Source
+from kennel.training.sources import FeatureSource, Numbers, PictureSource, Slice, Source
 from kennel.training.trainer import Epoch, Fitted, fit
 from kennel.training.world import World, join
-from kennel.weights import Weights, pretrained
+from kennel.weights import Weights
+from kennel.weights.sources import pretrained
 
 log = logging.getLogger(__name__)
 
@@ -219,7 +220,7 @@ def _finish(setup: Setup, fitted: Fitted, weights: Weights, head: Head, engine: 
         card = _card(setup, fitted, weights, evaluation, accuracy(int8_scores, truth))
         proof = make_proof(test.pictures, Classifier(float32_engine(weights), head), int8.path, setup.workers)
         artifact.write(setup.job.model, card, weights, head, int8.path, proof)
-        page = report.page(card, [each for each in fitted.history], _confused(card, test.pictures, scores, truth))
+        page = report.page(card, fitted.history, _confused(card, test.pictures, scores, truth))
         write_atomically(setup.job.report, page.encode())
     for metric in (metrics.TEST_ACCURACY, metrics.TEST_TOP5, metrics.TEST_INT8):
         setup.progress.say(metric.line(card.metrics[metric.name]))

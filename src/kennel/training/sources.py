@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from kennel.training.features import SplitFeatures
 
 Batch = tuple[Tensor, Tensor]
 """What the module takes [n, …], and the numbers of the labels int64 [n]."""
+Numbers = np.ndarray[Any, np.dtype[np.int64]]
+"""int64 [n]."""
 AHEAD = 2
 """Batches read in advance."""
 
@@ -41,12 +43,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The rows that one process of `size` takes of every batch; a few stand in twice where they do not divide evenly."""
+    """The rows that one process of `size` takes of every batch; a few come twice where they do not divide evenly."""
 
     rank: int = 0
     size: int = 1
 
-    def of(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def of(self, rows: Numbers) -> Numbers:
         return np.resize(rows, -(-len(rows) // self.size) * self.size)[self.rank :: self.size]
 
 
@@ -110,7 +112,10 @@ class PictureSource:
         return -(-len(self._train) * (self._views or 1) // self._batch_size)
 
     def _read(
-        self, groups: Iterator[np.ndarray[tuple[int], np.dtype[np.int64]]], pictures: Sequence[Picture], epoch: int | None
+        self,
+        groups: Iterator[Numbers],
+        pictures: Sequence[Picture],
+        epoch: int | None,
     ) -> Iterator[Batch]:
         with ThreadPoolExecutor(self._workers) as pool:
             waiting: list[tuple[list[Future[Pictures]], list[int]]] = []
@@ -122,7 +127,9 @@ class PictureSource:
             for read, mine in waiting:
                 yield self._batch(read, mine, pictures, epoch)
 
-    def _batch(self, read: list[Future[Pictures]], rows: list[int], pictures: Sequence[Picture], epoch: int | None) -> Batch:
+    def _batch(
+        self, read: list[Future[Pictures]], rows: list[int], pictures: Sequence[Picture], epoch: int | None
+    ) -> Batch:
         per = self._views or 1 if epoch is not None else 1
         labels = [self._numbers[pictures[row // per].label] for row in rows]
         return torch.from_numpy(np.stack([each.result() for each in read])), torch.tensor(labels)
@@ -135,14 +142,12 @@ class PictureSource:
         return random_view(pictures[row].read(), np.random.default_rng((self._seed, epoch, row)))
 
 
-def shuffled(count: int, seed: int, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def shuffled(count: int, seed: int, epoch: int) -> Numbers:
     """A permutation of 0 … count − 1 that depends on seed and epoch alone."""
     return np.random.default_rng((seed, epoch)).permutation(count)
 
 
-def batches(
-    rows: np.ndarray[tuple[int], np.dtype[np.int64]], size: int
-) -> Iterator[np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def batches(rows: Numbers, size: int) -> Iterator[Numbers]:
     """Runs of `size` rows; the last may be shorter."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]

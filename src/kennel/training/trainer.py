@@ -168,7 +168,7 @@ def _half(world: World) -> torch.dtype | None:
 
 def _precision(world: World) -> AbstractContextManager[None]:
     half = _half(world)
-    return torch.autocast(world.device.type, dtype=half or torch.bfloat16, enabled=half is not None)  # type: ignore[return-value]
+    return torch.autocast(world.device.type, dtype=half or torch.bfloat16, enabled=half is not None)
 
 
 def _resume(

@@ -1,0 +1,147 @@
+"""Training in processes that are killed, stopped, and started again; and in several processes at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kennel import artifact
+from kennel.training.run import Job
+
+SETTINGS = ("epochs=60", "batch_size=1", "seed=3")
+
+
+def command(data: Path, out: Path, *settings: str, start: tuple[str, ...] = (sys.executable,)) -> list[str]:
+    chosen = [part for each in settings for part in ("--set", each)]
+    return [*start, "-m", "kennel", "train", "--data", str(data), "--out", str(out), *chosen]
+
+
+def environment(cache: Path) -> dict[str, str]:
+    return os.environ | {"KENNEL_CACHE": str(cache)}
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def send_when(line: str, number: int, arguments: list[str], cache: Path) -> tuple[int, str]:
+    """Run a training, send it a signal as soon as it prints `line`; its exit code and what it printed."""
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=environment(cache))
+    assert process.stderr is not None
+    printed = []
+    for each in process.stderr:
+        printed.append(each)
+        if line in each:
+            process.send_signal(number)
+            break
+    printed.append(process.stderr.read())
+    return process.wait(timeout=120), "".join(printed)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(job: Job, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("uninterrupted")
+    subprocess.run(command(job.data, out, *SETTINGS), check=True, env=environment(cache), capture_output=True)
+    return out / "model"
+
+
+def test_killed_twice_training_ends_with_the_same_artifact(
+    job: Job, cache: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    arguments = command(job.data, tmp_path, *SETTINGS)
+    for line in ("epoch=2\n", "epoch=9\n"):
+        code, _ = send_when(line, signal.SIGKILL, arguments, cache)
+        assert code == -signal.SIGKILL
+        assert not (tmp_path / "model" / artifact.CARD).exists()
+    done = subprocess.run(arguments, check=True, env=environment(cache), capture_output=True, text=True)
+    assert "continuing after epoch" in done.stderr
+    assert files_of(tmp_path / "model") == files_of(uninterrupted)
+
+
+def test_sigterm_is_one_line_and_the_same_command_goes_on(
+    job: Job, cache: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    arguments = command(job.data, tmp_path, *SETTINGS)
+    code, printed = send_when("epoch=5\n", signal.SIGTERM, arguments, cache)
+    assert code == 143
+    assert "stopped by SIGTERM" in printed
+    assert "Traceback" not in printed
+    subprocess.run(arguments, check=True, env=environment(cache), capture_output=True)
+    assert files_of(tmp_path / "model") == files_of(uninterrupted)
+
+
+def test_killed_while_features_are_computed_nothing_is_lost(job: Job, cache: Path, tmp_path: Path) -> None:
+    fresh = tmp_path / "cache"
+    fresh.mkdir()
+    (fresh / "weights").symlink_to(cache / "weights")
+    arguments = command(job.data, tmp_path / "out", "epochs=2")
+    code, _ = send_when("features of valid …", signal.SIGKILL, arguments, fresh)
+    assert code == -signal.SIGKILL
+    shards = list((fresh / "training/features").rglob("*.safetensors"))
+    assert shards
+    stamps = {path: path.stat().st_mtime_ns for path in shards}
+    subprocess.run(arguments, check=True, env=environment(fresh), capture_output=True)
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+def test_a_checkpoint_of_other_hyperparameters_is_not_continued(job: Job, cache: Path, tmp_path: Path) -> None:
+    run = {"check": True, "env": environment(cache), "capture_output": True, "text": True}
+    subprocess.run(command(job.data, tmp_path, "epochs=3"), **run)  # type: ignore[call-overload]
+    done = subprocess.run(command(job.data, tmp_path, "epochs=4"), **run)  # type: ignore[call-overload]
+    assert "belongs to another training" in done.stderr
+    assert "epoch=1\n" in done.stderr
+
+
+@pytest.mark.parametrize("trainable", ["head", "layer4"])
+def test_two_processes_by_torchrun_leave_one_artifact(job: Job, cache: Path, tmp_path: Path, trainable: str) -> None:
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    settings = ("epochs=1", "batch_size=16", f"trainable={trainable}")
+    arguments = command(job.data, tmp_path, *settings, start=torchrun)
+    subprocess.run(arguments, check=True, env=environment(cache), capture_output=True, timeout=300)
+    card = artifact.load(tmp_path / "model").card
+    assert card.hyperparameters["trainable"] == trainable
+
+
+class TestUnderTheContract:
+    """The real sagemaker-training toolkit, its root moved."""
+
+    def root(self, data: Path, folder: Path, hyperparameters: dict[str, str]) -> Path:
+        config = folder / "input/config"
+        config.mkdir(parents=True)
+        (config / "hyperparameters.json").write_text(json.dumps(hyperparameters))
+        (config / "resourceconfig.json").write_text(
+            '{"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "lo"}'
+        )
+        (config / "inputdataconfig.json").write_text(json.dumps({name: {} for name in ("train", "valid", "test")}))
+        (folder / "input/data").symlink_to(data)
+        return folder
+
+    def run(self, root: Path, cache: Path) -> subprocess.CompletedProcess[str]:
+        started = environment(cache) | {
+            "SAGEMAKER_BASE_DIR": str(root),
+            "SAGEMAKER_TRAINING_MODULE": "kennel.training.sagemaker:main",
+        }
+        program = Path(sys.executable).parent / "train"
+        return subprocess.run([program], env=started, capture_output=True, text=True, check=False)
+
+    def test_the_artifact_is_that_of_plain_paths(self, job: Job, cache: Path, tmp_path: Path) -> None:
+        root = self.root(job.data, tmp_path / "ml", {"epochs": "5", "batch_size": "16", "sagemaker_region": "x"})
+        done = self.run(root, cache)
+        assert done.returncode == 0, done.stderr
+        assert "metric valid:loss=" in done.stdout
+        assert files_of(root / "model") == files_of(job.model)
+        assert (root / "output/data/report.html").exists()
+        assert not (root / "output/failure").exists()
+
+    def test_a_wrong_hyperparameter_is_in_the_failure_file(self, job: Job, cache: Path, tmp_path: Path) -> None:
+        root = self.root(job.data, tmp_path / "ml", {"learning_rate": "fast"})
+        done = self.run(root, cache)
+        assert done.returncode == 1
+        assert "learning_rate" in (root / "output/failure").read_text()
+        assert "Traceback" not in (root / "output/failure").read_text()
