@@ -1,0 +1,59 @@
+"""The commands' tree, and the one place where errors end: one line on stderr and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from kennel import __version__
+from kennel.cli import artifact, data, demo, predict, serve, train
+from kennel.cli.console import err
+from kennel.errors import KennelError
+
+app = typer.Typer(
+    name="kennel",
+    help="From a folder of labelled photographs to an image classifier that answers requests.",
+    epilog="Start with: kennel data check FOLDER, then kennel train --data FOLDER --out OUT",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data.app, name="data")
+app.add_typer(artifact.app, name="artifact")
+app.command("train")(train.train)
+app.command("serve")(serve.serve)
+app.command("predict")(predict.predict)
+app.command("demo")(demo.demo)
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell more, on stderr.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"kennel {__version__}")
+        raise typer.Exit
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    logging.getLogger("kennel").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def main() -> None:
+    """The entry point: 0 done, 1 a job failed, 2 the user can mend it, 130 and 143 stopped by a signal."""
+    try:
+        app(standalone_mode=False)
+    except KennelError as error:
+        err.print(f"[bold red]error[/] {error.message}", highlight=False, markup=True)
+        if error.remedy:
+            err.print(f"      {error.remedy}", highlight=False, markup=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("stopped; the same command goes on from here", highlight=False)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)

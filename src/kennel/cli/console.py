@@ -1,0 +1,70 @@
+"""How things look: results on stdout, everything else on stderr; progress bars on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+
+from kennel.progress import Advance, Printer, Progress
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+
+def progress(say_lines: bool = True) -> Progress:
+    """Progress for a person on a terminal, else lines for a log, on stderr."""
+    return Progress(Terminal(say_lines) if err.is_terminal else Printer(_log))
+
+
+def print_json(value: Any) -> None:
+    """A result for machines."""
+    sys.stdout.write(json.dumps(value, indent=1) + "\n")
+
+
+class Terminal:
+    """A watcher with one bar a step, which stays as a line when the step is done."""
+
+    def __init__(self, say_lines: bool) -> None:
+        self._say_lines = say_lines
+        self._bars: Bars | None = None
+
+    def say(self, line: str) -> None:
+        if self._say_lines:
+            console = self._bars.console if self._bars else err
+            console.print(line, highlight=False, style="dim")
+
+    @contextmanager
+    def step(self, title: str, total: int | None) -> Iterator[Advance]:
+        columns = [
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.description:<28}"),
+            BarColumn(bar_width=30),
+            *([MofNCompleteColumn()] if total else []),
+            TimeElapsedColumn(),
+            *([TimeRemainingColumn(elapsed_when_finished=False)] if total else []),
+        ]
+        with Bars(*columns, console=err) as bars:
+            self._bars = bars
+            task = bars.add_task(title, total=total)
+            yield lambda count: bars.advance(task, count)
+            bars.update(task, total=total or 1, completed=total or 1)
+        self._bars = None
+
+
+def _log(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,64 @@
+"""`kennel train`: from a data set to an artifact."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from kennel import hyperparameters
+from kennel.cli.console import err, out, print_json, progress
+from kennel.errors import Stopped
+
+EPILOG = """Examples: kennel train --data ~/dogImages --out out · kennel train --data packed --out out --set epochs=30
+--set learning_rate=0.003 · torchrun --nproc-per-node 4 -m kennel train --data packed --out out --set trainable=all"""
+
+
+def train(
+    data: Annotated[Path, typer.Option(help="A data set: train/, valid/, test/, or a packed store.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Where artifact, report and checkpoints go.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A hyperparameter, name=value; repeat for more.")
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help="auto, torchvision, npm, random, or a .safetensors or .pth file.")
+    ] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that read pictures; by default one a core.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The metrics, for machines.")] = False,
+) -> None:
+    """Train a classifier and leave an artifact. Interrupted, the same command goes on where it was.
+
+    Hyperparameters: learning_rate, batch_size, epochs, optimizer, weight_decay, views, trainable, seed.
+    """
+    parameters = hyperparameters.parse(hyperparameters.from_assignments(settings or []))
+    from kennel.training.run import Job
+    from kennel.training.run import train as run
+
+    signal.signal(signal.SIGTERM, stop)
+    work = progress(say_lines=False)
+    job = Job.plain(data, out_folder)
+    artifact = run(job, parameters, weights, work, workers)
+    if artifact is None:
+        return
+    if as_json:
+        print_json(artifact.card.metrics)
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in artifact.card.metrics.items():
+        table.add_row(name, f"{value:.4f}")
+    out.print(table)
+    out.print(f"artifact  {job.model}\nreport    {job.report}", highlight=False)
+    err.print(f"next: kennel serve --artifact {out_folder}", highlight=False)
+
+
+def stop(number: int, frame: FrameType | None) -> None:
+    """Everything on disk is whole at any moment, so a signal may end the work wherever it is."""
+    raise Stopped(
+        f"stopped by {signal.Signals(number).name}", "What is done is kept; the same command goes on from there"
+    )
