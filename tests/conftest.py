@@ -13,8 +13,11 @@ from kennel.hyperparameters import Hyperparameters
 from kennel.pictures.drawings import BREEDS, draw_set
 from kennel.serving.server import free_port, running
 from kennel.serving.settings import ServerSettings
-from kennel.training.run import Job, train
+from kennel.training.job import Job
+from kennel.training.run import train
 from kennel.weights.sources import pretrained
+
+pytest_plugins = ["fixtures_artifact"]
 
 PICTURES = {"train": 12, "valid": 4, "test": 4}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kennel import artifact
-from kennel.training.run import Job
+from kennel.training.job import Job
 
 SETTINGS = ("epochs=60", "batch_size=1", "seed=3")
 

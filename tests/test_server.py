@@ -24,7 +24,7 @@ from kennel.errors import ArtifactError, ServerError, SettingError
 from kennel.pictures import dataset
 from kennel.serving import server as serving
 from kennel.serving.settings import ServerSettings
-from kennel.training.run import Job
+from kennel.training.job import Job
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,8 @@ from kennel.progress import Printer, Progress
 from kennel.training.checkpoint import Checkpoint
 from kennel.training.export import compare_engines, spread
 from kennel.training.features import FeatureCache, SplitFeatures, compute
-from kennel.training.run import Job, PicturesIn, train
+from kennel.training.job import Job
+from kennel.training.run import PicturesIn, train
 from kennel.training.sources import FeatureSource, PictureSource, Slice, batches, shuffled
 from kennel.training.trainer import fit, learning_rate, make_optimizer
 from kennel.training.world import World

@@ -4,6 +4,8 @@ Errors are raised where they are found and caught once, in `kennel.cli`, which p
 Nothing here knows how an error is shown.
 """
 
+import signal
+
 
 class KennelError(Exception):
     """Something a user can act on. `message` says what is wrong, `remedy` what to do; both are one line."""
@@ -54,6 +56,8 @@ class TrainingFailed(KennelError):
 
 
 class Stopped(KennelError):
-    """SIGTERM or SIGINT came: what was done so far is kept, the same command continues."""
+    """A signal came: what was done so far is kept, the same command continues."""
 
-    exit_code = 143
+    def __init__(self, number: int, remedy: str) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}", remedy)
+        self.exit_code = 128 + number

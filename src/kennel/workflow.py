@@ -19,7 +19,8 @@ from kennel.pictures.drawings import BREEDS, SPLITS, draw_set
 from kennel.progress import Progress
 from kennel.serving.server import running
 from kennel.serving.settings import ServerSettings
-from kennel.training.run import Job, train
+from kennel.training.job import Job
+from kennel.training.run import train
 
 ADDRESS = "http://127.0.0.1:{port}/invocations"
 

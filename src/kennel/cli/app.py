@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+from types import FrameType
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from kennel import __version__
 from kennel.cli import artifact, data, demo, predict, serve, train
 from kennel.cli.console import err
-from kennel.errors import KennelError
+from kennel.errors import KennelError, Stopped
 
 app = typer.Typer(
     name="kennel",
@@ -25,10 +28,10 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(artifact.app, name="artifact")
-app.command("train")(train.train)
-app.command("serve")(serve.serve)
-app.command("predict")(predict.predict)
-app.command("demo")(demo.demo)
+app.command("train", epilog=train.EPILOG)(train.train)
+app.command("serve", epilog=serve.EPILOG)(serve.serve)
+app.command("predict", epilog=predict.EPILOG)(predict.predict)
+app.command("demo", epilog=demo.EPILOG)(demo.demo)
 
 
 @app.callback()
@@ -44,16 +47,18 @@ def options(
 
 
 def main() -> None:
-    """The entry point: 0 done, 1 a job failed, 2 the user can mend it, 130 and 143 stopped by a signal."""
+    """The entry point: 0 done, 1 a job failed, 2 the user can mend it, 130 and 143 stopped by SIGINT and SIGTERM."""
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGTERM, _stop)
     try:
-        app(standalone_mode=False)
+        app()
     except KennelError as error:
-        err.print(f"[bold red]error[/] {error.message}", highlight=False, markup=True)
+        err.print("[bold red]error[/]", Text(error.message), highlight=False)
         if error.remedy:
-            err.print(f"      {error.remedy}", highlight=False, markup=False)
+            err.print("     ", Text(error.remedy), highlight=False)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        err.print("stopped; the same command goes on from here", highlight=False)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """What is on disk is whole at any moment, so a signal may end the work wherever it is."""
+    raise Stopped(number, "What is done is kept; the same command goes on from there")

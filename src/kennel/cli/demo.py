@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,6 @@ from rich.table import Table
 
 from kennel.cli.console import err, out, progress
 from kennel.cli.predict import print_chart
-from kennel.cli.train import stop
 from kennel.serving.settings import MAX_PORT
 
 EPILOG = "Examples: kennel demo · KENNEL_DATA=~/dogImages kennel demo · kennel demo --data ~/dogImages --out my-demo"
@@ -29,7 +27,6 @@ def demo(
     from kennel.serving.server import free_port
     from kennel.workflow import demo as run
 
-    signal.signal(signal.SIGTERM, stop)
     if data is None and Path("dogImages/train").is_dir():
         data = Path("dogImages")
     if data is None:

@@ -14,6 +14,7 @@ from kennel.errors import PictureError, ServerError
 
 URL = "http://127.0.0.1:8080"
 BAR = 40
+EPILOG = "Examples: kennel predict photo.jpg · kennel predict photo.jpg --artifact out --json"
 
 
 def predict(

@@ -12,6 +12,8 @@ import typer
 from kennel.cli.console import err
 from kennel.serving.settings import MAX_PORT
 
+EPILOG = "Examples: kennel serve --artifact out · kennel serve --artifact model.tar.gz --port 9000 --engine float32"
+
 
 def serve(
     artifact: Annotated[

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -12,7 +10,6 @@ from rich.table import Table
 
 from kennel import hyperparameters
 from kennel.cli.console import err, out, print_json, progress
-from kennel.errors import Stopped
 
 EPILOG = """Examples: kennel train --data ~/dogImages --out out · kennel train --data packed --out out --set epochs=30
 --set learning_rate=0.003 · torchrun --nproc-per-node 4 -m kennel train --data packed --out out --set trainable=all"""
@@ -37,10 +34,9 @@ def train(
     Hyperparameters: learning_rate, batch_size, epochs, optimizer, weight_decay, views, trainable, seed.
     """
     parameters = hyperparameters.parse(hyperparameters.from_assignments(settings or []))
-    from kennel.training.run import Job
+    from kennel.training.job import Job
     from kennel.training.run import train as run
 
-    signal.signal(signal.SIGTERM, stop)
     work = progress(say_lines=False)
     job = Job.plain(data, out_folder)
     artifact = run(job, parameters, weights, work, workers)
@@ -55,10 +51,3 @@ def train(
     out.print(table)
     out.print(f"artifact  {job.model}\nreport    {job.report}", highlight=False)
     err.print(f"next: kennel serve --artifact {out_folder}", highlight=False)
-
-
-def stop(number: int, frame: FrameType | None) -> None:
-    """Everything on disk is whole at any moment, so a signal may end the work wherever it is."""
-    raise Stopped(
-        f"stopped by {signal.Signals(number).name}", "What is done is kept; the same command goes on from there"
-    )

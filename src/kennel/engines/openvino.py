@@ -102,9 +102,14 @@ def read_graph(path: Path) -> ov.Model:
 
 
 def write_graph(model: ov.Model, path: Path) -> None:
-    """Write `path` (.xml) and its .bin."""
+    """Write `path` (.xml) and its .bin; the same graph gives the same bytes.
+
+    OpenVINO names a node by how many its process has made before it; names by place make the file reproducible.
+    """
     import openvino as ov
 
+    for place, node in enumerate(model.get_ordered_ops()):
+        node.set_friendly_name(f"{node.get_type_name()}_{place}")
     ov.save_model(model, path, compress_to_fp16=False)
 
 
@@ -137,6 +142,8 @@ def backbone_graph(weights: Weights) -> ov.Model:
     for block in block_names():
         x = _bottleneck(x, weights, block)
     features = op.reduce_mean(x, np.array([2, 3]), keep_dims=False)
+    pictures.output(0).set_names({"pictures"})
+    features.output(0).set_names({"features"})
     return ov.Model([features], [pictures], "resnet50")
 
 

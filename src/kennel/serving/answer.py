@@ -119,14 +119,17 @@ def _check_size(size: int, limit: int) -> None:
 
 
 def _top(attributes: str, labels: int) -> int:
-    """`top_k=3` among the custom attributes (`name=value`, parted by commas or semicolons); others are not ours."""
+    """`top_k=3` among the custom attributes (`name=value`, parted by commas or semicolons); others are not ours.
+
+    More than there are labels means all of them.
+    """
     for part in attributes.replace(";", ",").split(","):
         name, _, value = part.partition("=")
         if name.strip().lower() != "top_k":
             continue
-        if value.strip().isascii() and value.strip().isdigit() and 1 <= int(value.strip()[:6]) <= labels:
-            return int(value.strip()[:6])
-        raise Refused(400, f"top_k={value.strip()[:20]!r} is not a number from 1 to {labels}", "Send top_k=5, say")
+        if value.strip().isascii() and value.strip().isdigit() and int(value.strip()[:6]) >= 1:
+            return min(int(value.strip()[:6]), labels)
+        raise Refused(400, f"top_k={value.strip()[:20]!r} is not a whole number from 1 on", "Send top_k=5, say")
     return min(TOP, labels)
 
 

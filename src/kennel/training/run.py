@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
-from kennel import __version__, artifact, metrics
-from kennel.artifact import Artifact, Card, Evaluation
-from kennel.contract import Contract
+from kennel import artifact, metrics
+from kennel.artifact import Artifact
 from kennel.engines import Classifier, Engine, Features, Head
 from kennel.engines.openvino import float32_engine, int8_engine
 from kennel.engines.torch import TorchEngine
 from kennel.errors import DataError, PictureError
-from kennel.files import cache_dir, write_atomically
+from kennel.files import write_atomically
 from kennel.hyperparameters import Hyperparameters
 from kennel.network import backbone_of, build, new_head, normalise
 from kennel.pictures import dataset
-from kennel.pictures.dataset import DataSet, Picture
+from kennel.pictures.dataset import Picture
 from kennel.progress import Progress
 from kennel.reports import training as report
 from kennel.training.checkpoint import Checkpoint
 from kennel.training.evaluation import accuracy, evaluate
-from kennel.training.export import compare_engines, int8_backbone, make_proof
+from kennel.training.export import int8_backbone, make_proof
 from kennel.training.features import FeatureCache, SplitFeatures, compute
-from kennel.training.sources import FeatureSource, Numbers, PictureSource, Slice, Source
+from kennel.training.job import Job, Setup
+from kennel.training.record import card_of, confusions
+from kennel.training.sources import FeatureSource, PictureSource, Slice, Source
 from kennel.training.trainer import Epoch, Fitted, fit
 from kennel.training.world import World, join
 from kennel.weights import Weights
@@ -42,61 +39,6 @@ log = logging.getLogger(__name__)
 
 LEARNING = {"head": ("fc",), "layer4": ("fc", "layer4"), "all": ("",)}
 """Hyperparameter `trainable` → prefixes of the parameters that learn."""
-PACKAGES = ("kennel", "torch", "torchvision", "numpy", "pillow", "openvino", "nncf", "safetensors")
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Where a training reads and writes. cache: features and quantised backbones, by content."""
-
-    data: Path
-    model: Path
-    output: Path
-    checkpoints: Path
-    cache: Path
-
-    @classmethod
-    def plain(cls, data: Path, out: Path) -> Job:
-        """`kennel train --data DATA --out OUT`: laid out as the contract is, the cache the user's own."""
-        return cls(data, out / "model", out / "output", out / "checkpoints", cache_dir("training"))
-
-    @classmethod
-    def under(cls, contract: Contract) -> Job:
-        """Under /opt/ml: the cache lies with the checkpoints, so that an interrupted job finds it again."""
-        checkpoints = contract.checkpoints
-        return cls(contract.data, contract.model, contract.output, checkpoints, checkpoints / "cache")
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.checkpoints / "latest.safetensors"
-
-    @property
-    def report(self) -> Path:
-        return self.output / "report.html"
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """Everything a training starts from."""
-
-    job: Job
-    data: DataSet
-    weights: Weights
-    hyperparameters: Hyperparameters
-    world: World
-    workers: int
-    progress: Progress
-
-    @property
-    def fingerprint(self) -> str:
-        """What must be equal for a checkpoint to be continued."""
-        parts = [self.data.digest, self.weights.digest, self.weights.stride, self.hyperparameters.model_dump_json()]
-        return hashlib.sha256("\n".join([*parts, str(self.world.size)]).encode()).hexdigest()
-
-    def truth(self, pictures: Sequence[Picture]) -> Numbers:
-        """The numbers of the right labels, int64 [n]."""
-        numbers = {label: number for number, label in enumerate(self.data.labels)}
-        return np.array([numbers[picture.label] for picture in pictures], np.int64)
 
 
 def train(
@@ -217,74 +159,14 @@ def _finish(setup: Setup, fitted: Fitted, weights: Weights, head: Head, engine: 
     scores, int8_scores = (head.scores(_centre(each)) for each in (test, quantised))
     with setup.progress.step("write artifact and report"):
         evaluation = evaluate(scores, truth)
-        card = _card(setup, fitted, weights, evaluation, accuracy(int8_scores, truth))
+        card = card_of(setup, fitted, weights, evaluation, accuracy(int8_scores, truth))
         proof = make_proof(test.pictures, Classifier(float32_engine(weights), head), int8.path, setup.workers)
         artifact.write(setup.job.model, card, weights, head, int8.path, proof)
-        page = report.page(card, fitted.history, _confused(card, test.pictures, scores, truth))
+        page = report.page(card, fitted.history, confusions(card, test.pictures, scores, truth))
         write_atomically(setup.job.report, page.encode())
     for metric in (metrics.TEST_ACCURACY, metrics.TEST_TOP5, metrics.TEST_INT8):
         setup.progress.say(metric.line(card.metrics[metric.name]))
     return artifact.load(setup.job.model)
-
-
-def _card(setup: Setup, fitted: Fitted, weights: Weights, evaluation: Evaluation, int8: float) -> Card:
-    engines, default = compare_engines(evaluation.accuracy, int8)
-    best = fitted.history[fitted.best - 1]
-    return Card(
-        labels=list(setup.data.labels),
-        stride=weights.stride,
-        hyperparameters=setup.hyperparameters.model_dump(),
-        best_epoch=fitted.best,
-        metrics={
-            metrics.TRAIN_LOSS.name: best.train_loss,
-            metrics.TRAIN_ACCURACY.name: best.train_accuracy,
-            metrics.VALID_LOSS.name: best.valid_loss,
-            metrics.VALID_ACCURACY.name: best.valid_accuracy,
-            metrics.TEST_ACCURACY.name: evaluation.accuracy,
-            metrics.TEST_TOP5.name: evaluation.top5_accuracy,
-            metrics.TEST_INT8.name: int8,
-        },
-        evaluation=evaluation,
-        engines=engines,
-        default_engine=default,
-        provenance=_provenance(setup, weights),
-    )
-
-
-def _provenance(setup: Setup, weights: Weights) -> dict[str, object]:
-    """Where the artifact comes from; no times and no paths, so that the same training gives the same card."""
-    return {
-        "kennel": __version__,
-        "revision": os.environ.get("KENNEL_REVISION", "unknown"),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "device": setup.world.device.type,
-        "weights": {"source": weights.source, "initial": setup.weights.digest, "final": weights.digest},
-        "data": {
-            "digest": setup.data.digest,
-            "pictures": {split: len(pictures) for split, pictures in setup.data.splits.items()},
-        },
-    }
-
-
-def _confused(card: Card, pictures: Sequence[Picture], scores: Features, truth: Numbers) -> list[report.Confusion]:
-    """The most confused pairs of labels, each with a picture taken wrong and one of the label it was taken for."""
-    found = scores.argmax(1)
-    pairs = []
-    for right, wrong, count in report.worst_pairs(card.evaluation.confusion):
-        mistaken = pictures[int(np.flatnonzero((truth == right) & (found == wrong))[0])]
-        like = pictures[int(np.flatnonzero(truth == wrong)[0])] if (truth == wrong).any() else None
-        shown = [_pixels(each) for each in (mistaken, like)]
-        pairs.append(report.Confusion(card.labels[right], card.labels[wrong], count, shown[0], shown[1]))
-    return pairs
-
-
-def _pixels(picture: Picture | None) -> bytes:
-    from kennel.pictures.census import thumbnail
-
-    try:
-        return thumbnail(picture.read(), 160) if picture else b""
-    except PictureError:
-        return b""
 
 
 def _readable(setup: Setup, split: str) -> list[Picture]:
@@ -327,10 +209,3 @@ def _slice(world: World) -> Slice:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

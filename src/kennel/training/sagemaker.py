@@ -18,7 +18,8 @@ from kennel.contract import Contract
 from kennel.errors import KennelError, Stopped
 from kennel.hyperparameters import parse
 from kennel.progress import Printer, Progress
-from kennel.training.run import Job, train
+from kennel.training.job import Job
+from kennel.training.run import train
 
 WEIGHTS = "weights"
 """A channel of this name, if there is one, holds the pretrained weights (jobs without a network need it)."""
@@ -51,4 +52,4 @@ def weights_of(contract: Contract) -> str:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped("stopped by SIGTERM", "Checkpoints are kept; the same job goes on from them")
+    raise Stopped(number, "Checkpoints are kept; the same job goes on from them")

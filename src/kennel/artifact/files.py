@@ -1,37 +1,23 @@
-"""The artifact: what training leaves and serving takes. It is data, and nothing in it can run.
-
-A folder, or the same as model.tar.gz:
-
-    model.json             the card: labels, preprocessing, hyperparameters, metrics, evaluation, provenance, digests
-    network.safetensors    the whole network, float32, torchvision's names
-    backbone-int8.xml/.bin the quantised backbone, OpenVINO's form
-    proof.safetensors      a few test pictures with the scores each engine gave when the artifact was made
-
-The card is written last and holds the sha256 of every other file: a folder without a card, or whose files differ, is
-no artifact. Files that do not belong are refused (the model server would run a MANIFEST.json or code/ found there).
-"""
+"""Writing, finding, checking and proving an artifact's folder."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import tarfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
+from kennel.artifact.card import Card
 from kennel.engines import Classifier, Head, Pictures, Scores
 from kennel.errors import ArtifactError
 from kennel.files import sha256_of, write_atomically
-from kennel.pictures.decode import CROP, PREPROCESSING, SIDE
-from kennel.weights import FEATURES, Stride, Weights, digest_of, expected_shapes
+from kennel.pictures.decode import CROP, PREPROCESSING
+from kennel.weights import FEATURES, Weights, digest_of, expected_shapes
 
 CARD = "model.json"
 NETWORK = "network.safetensors"
@@ -48,59 +34,6 @@ TOLERANCE = {"float32": 0.01, "int8": 0.05, "torch-cuda": 0.02, "torch-cpu": 0.0
 """How far a proof picture's scores may lie from those on record. Kernels differ a little from CPU to CPU; an engine
 that is broken (int8 saturating without VNNI, say) is off by far more."""
 REMEDY = "Train again, or fetch the artifact again"
-
-
-EngineName = Literal["int8", "float32"]
-
-
-class EngineCard(BaseModel):
-    """accuracy: share of test pictures right, lost_points: what is lost against float32, in percentage points."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    accuracy: float
-    lost_points: float
-
-
-class Evaluation(BaseModel):
-    """On the test split by float32. confusion[i][j]: pictures of label i that were taken for label j."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    pictures: int
-    accuracy: float
-    top5_accuracy: float
-    confusion: list[list[int]]
-
-
-class Preprocessing(BaseModel):
-    """name decides every pixel (`kennel.pictures.decode`); the numbers are for a reader."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = PREPROCESSING
-    side: int = SIDE
-    crop: int = CROP
-
-
-class Card(BaseModel):
-    """model.json. The same training gives the same card, byte for byte: it holds no times."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal[1] = 1
-    labels: list[str] = Field(min_length=2)
-    architecture: Literal["resnet50"] = "resnet50"
-    stride: Stride
-    preprocessing: Preprocessing = Preprocessing()
-    hyperparameters: dict[str, str | int | float]
-    best_epoch: int
-    metrics: dict[str, float]
-    evaluation: Evaluation
-    engines: dict[str, EngineCard]
-    default_engine: EngineName
-    provenance: dict[str, Any]
-    files: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,28 +120,6 @@ def load(folder: Path) -> Artifact:
     return Artifact(folder, card, head, _proof(proof, card))
 
 
-def unpack(archive: Path, folder: Path) -> Path:
-    """A model.tar.gz into `folder`: only the files an artifact has, bounded in size. Raises ArtifactError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with gzip.open(archive) as file:
-            _unpack(_Granted(file), folder)
-    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{archive.name} cannot be unpacked ({error})", REMEDY) from error
-    return find(folder)
-
-
-def pack(folder: Path, archive: Path) -> None:
-    """The folder as model.tar.gz, the same bytes for the same artifact."""
-    with (
-        archive.open("wb") as raw,
-        gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0, compresslevel=1) as file,
-        tarfile.open(fileobj=file, mode="w") as tar,
-    ):
-        for name in (CARD, *FILES):
-            tar.add(folder / name, name, filter=_plain)
-
-
 def prove(classifier: Classifier, proof: Proof) -> float:
     """Run the proof pictures; the largest distance of a score from that on record. Raises ArtifactError if too far."""
     name = classifier.engine.name
@@ -260,58 +171,3 @@ def _proof(arrays: Mapping[str, Any], card: Card) -> Proof:
     if not whole or set(scores) != {"int8", "float32"} or any(each.shape != expected for each in scores.values()):
         raise ArtifactError(f"{PROOF} does not hold pictures and scores for {len(card.labels)} labels", REMEDY)
     return Proof(pictures, scores)
-
-
-class _Granted(io.BufferedIOBase):
-    """A decompressed archive that may be read as far as was granted.
-
-    What a tar reader takes in on a header's word alone (long names, extended headers, a list of holes) could
-    otherwise be any size.
-    """
-
-    def __init__(self, file: gzip.GzipFile) -> None:
-        self._file = file
-        self._left = MAX_HEADER_BYTES
-
-    def grant(self, size: int) -> None:
-        """Let `size` bytes more be read."""
-        self._left += size
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """As of any file. Raises tarfile.ReadError when more is read than was granted."""
-        data = self._file.read(-1 if size is None else size)
-        self._left -= len(data)
-        if self._left < 0:
-            raise tarfile.ReadError("its headers are too large")
-        return data
-
-
-def _unpack(stream: _Granted, folder: Path) -> None:
-    left, seen = MAX_BYTES, set[str]()
-    with tarfile.open(fileobj=stream, mode="r|") as tar:
-        for member in tar:
-            name = member.name.removeprefix("./")
-            if member.isdir() and name in ("", "."):
-                continue
-            if not member.isfile() or name not in {CARD, *FILES} - seen:
-                raise tarfile.ReadError(f"{member.name!r} is no file of an artifact, or there twice")
-            if not 0 <= member.size <= left:
-                raise tarfile.ReadError(f"{name} is too large")
-            left -= member.size
-            seen.add(name)
-            stream.grant(member.size)
-            _copy_member(tar, member, folder / name)
-
-
-def _copy_member(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
-    source = tar.extractfile(member)
-    if source is None:
-        raise tarfile.ReadError(f"{member.name} has no content")
-    with path.open("wb") as file:
-        while chunk := source.read(1 << 20):
-            file.write(chunk)
-
-
-def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    member.mtime, member.uid, member.gid, member.uname, member.gname, member.mode = 0, 0, 0, "", "", 0o644
-    return member
