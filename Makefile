@@ -1,7 +1,7 @@
 # Two targets are all a user needs: `make demo` and `make test`. Both set everything up by themselves.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench images clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -36,6 +36,9 @@ format: $(READY) ## put the code into its form
 bench: $(READY) ## the benchmarks' tables (minutes)
 	@for each in benchmarks/bench_*.py; do $(BIN)/python "$$each"; done
 
+images: ## build both images (the serving one for a CPU); prints their names
+	@scripts/build_push.sh all --cpu
+
 clean: ## everything that was made here, but no data and no cache
 	rm -rf .venv demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
@@ -44,5 +47,5 @@ $(READY): pyproject.toml
 		{ echo "kennel needs Python 3.11 or 3.12: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@echo "setting up .venv (about 2 GB; two minutes and more, once)" >&2
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train,serve,java,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train,serve,java,local,dev]'
 	@touch $@

@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from kennel import __version__
-from kennel.cli import artifact, data, demo, predict, serve, train
+from kennel.cli import artifact, data, demo, doctor, predict, serve, train
 from kennel.cli.console import err
 from kennel.errors import KennelError, Stopped
 
@@ -31,6 +31,7 @@ app.add_typer(artifact.app, name="artifact")
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
+app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("demo", epilog=demo.EPILOG)(demo.demo)
 
 

@@ -6,7 +6,6 @@ of its float32 weights, that serving needs no torch, and that features, quantisa
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kennel.errors import ArtifactError
+from kennel.machine import cores
 from kennel.weights import FEATURES, IMAGENET_MEAN, IMAGENET_STD, TORCH_EPSILON, Array, Weights, block_names
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class OpenVinoEngine:
         from openvino import properties
         from openvino.properties import hint
 
-        threads = threads or len(os.sched_getaffinity(0))
+        threads = threads or cores()
         self.name = name
         self._streams = streams or threads
         compiled = ov.Core().compile_model(

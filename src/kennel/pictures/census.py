@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from kennel.errors import PictureError
+from kennel.machine import cores
 from kennel.pictures import decode
 from kennel.pictures.dataset import picture_files, split_folders
 from kennel.pictures.decode import Pixels
@@ -125,7 +125,7 @@ def take(root: Path, on_done: Callable[[int], None] = lambda count: None) -> Cen
     """Read every picture under `root`. on_done: told each time one more is done. Raises DataError if no data set."""
     folders = split_folders(root)
     files = [(split, label, path) for split, folder in folders.items() for label, path in picture_files(folder)]
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         findings = []
         for finding in pool.map(lambda each: examine(each[0], each[1], each[2], root), files):
             findings.append(finding)

@@ -7,7 +7,6 @@ and so on. The channels of a training job (`/opt/ml/input/data/<channel>`) have 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from kennel.errors import DataError
 from kennel.files import sha256_of
+from kennel.machine import cores
 from kennel.pictures import decode, store
 from kennel.pictures.decode import Pixels
 
@@ -104,7 +104,7 @@ def keys_of(paths: Sequence[Path]) -> list[str]:
     """sha256 of each file, several at a time (hashing lets go of the interpreter's lock)."""
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         return list(pool.map(sha256_of, paths))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from kennel.engines.torch import TorchEngine
 from kennel.errors import DataError, PictureError
 from kennel.files import write_atomically
 from kennel.hyperparameters import Hyperparameters
+from kennel.machine import cores
 from kennel.network import backbone_of, build, new_head, normalise
 from kennel.pictures import dataset
 from kennel.pictures.dataset import Picture
@@ -60,7 +60,7 @@ def train(
             data = dataset.load(job.data)
         with progress.step("pretrained weights"):
             initial = pretrained(weights)
-        count = workers or len(os.sched_getaffinity(0))
+        count = workers or cores()
         setup = Setup(job, data, initial, hyperparameters, world, count, progress)
         return _train_head(setup) if hyperparameters.trainable == "head" else _train_network(setup)
 
