@@ -84,6 +84,11 @@ class Engine:
             with suppress(NotFound):
                 container.remove(force=True, v=True)
 
+    def terminate(self, container: Container) -> None:
+        """SIGTERM; nothing where it has ended by itself."""
+        with suppress(APIError):
+            container.kill("SIGTERM")
+
     def ended(self, container: Container, within: float) -> Ended:
         """Wait until a container ends, at most `within` seconds."""
         started = time.monotonic()

@@ -36,7 +36,7 @@ class Answer:
     text: str
 
 
-def check(engine: Engine, reference: str, model: Path | None, scratch: Path) -> Checks:
+def check(engine: Engine, reference: str, model: Path | None, scratch: Path, patience: float = STOP_SECONDS) -> Checks:
     """Health that is honest about a broken artifact; then, given a real one, /ping, /invocations and SIGTERM."""
     broken = scratch / "broken"
     broken.mkdir(parents=True)
@@ -48,8 +48,8 @@ def check(engine: Engine, reference: str, model: Path | None, scratch: Path) -> 
     with engine.running(reference, SERVE, **_options(model)) as container:
         yield from _check_answers(engine, container)
         started = time.monotonic()
-        container.kill("SIGTERM")
-        ended = engine.ended(container, STOP_SECONDS)
+        engine.terminate(container)
+        ended = engine.ended(container, patience)
         seen = f"ended after {time.monotonic() - started:.1f} s" if ended.code is not None else "still running"
         remedy = f"Handle SIGTERM in process 1 (exec form, no shell): SageMaker kills after {STOP_SECONDS} s"
         yield verdict("endpoint: SIGTERM", ended.code is not None, seen, remedy)
@@ -63,7 +63,7 @@ def _check_answers(engine: Engine, container: Container) -> Checks:
     yield verdict("endpoint: healthy", ping.status == 200, seen, "GET /ping on port 8080 must answer 200")
     if ping.status != 200:
         return
-    slowest = max(_ask("GET", f"{address}/ping").seconds for _ in range(5))
+    slowest = max(_ask("GET", f"{address}/ping").seconds for _ in range(3))
     remedy = "SageMaker asks /ping and waits 2 s: answer from memory"
     yield verdict("endpoint: /ping", slowest < PING_SECONDS, f"{slowest * 1000:.0f} ms at most", remedy)
     answer = _ask("POST", f"{address}/invocations", photograph())

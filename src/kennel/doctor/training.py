@@ -11,14 +11,12 @@ from typing import Any
 
 from docker.models.containers import Container
 
-from kennel.doctor import Checks, verdict
+from kennel.doctor import Check, Checks, verdict
 from kennel.doctor.engine import Ended, Engine
 from kennel.pictures.drawings import BREEDS, draw_set
 
 STOP_SECONDS = 120
 """SageMaker kills a training container this long after SIGTERM."""
-PATIENCE = 20
-"""A program that heeds SIGTERM is gone well before."""
 BEGUN_SECONDS = 3
 TRAIN_SECONDS = 600
 TRAIN = ["train"]
@@ -64,12 +62,14 @@ class Job:
         return path.read_text(errors="replace").strip() if path.is_file() else ""
 
 
-def check(engine: Engine, reference: str, scratch: Path, weights: Path | None) -> Checks:
-    """A job that must fail, one that must be stopped, one that must end well."""
+def check(
+    engine: Engine, reference: str, scratch: Path, weights: Path | None, patience: float = STOP_SECONDS
+) -> Checks:
+    """A job that must fail, one that is stopped and must end within `patience` seconds, one that must end well."""
     data = scratch / "drawings"
     draw_set(data, {"train": 4, "valid": 2, "test": 2}, breeds=BREEDS[:3])
     yield from _check_failure(Job(engine, reference, scratch / "failing", weights))
-    yield from _check_stop(Job(engine, reference, scratch / "stopped", weights), data)
+    yield from _check_stop(Job(engine, reference, scratch / "stopped", weights), data, patience)
     yield from _check_success(Job(engine, reference, scratch / "training", weights), data)
 
 
@@ -85,15 +85,18 @@ def _check_failure(job: Job) -> Checks:
     yield verdict("failed job: failure file", bool(reason), _line(reason) or "missing", remedy)
 
 
-def _check_stop(job: Job, data: Path) -> Checks:
+def _check_stop(job: Job, data: Path, patience: float) -> Checks:
     """SIGTERM as soon as the container prints something: process 1 must take it, and end in time."""
     job.prepare({}, data)
     with job.engine.running(job.reference, TRAIN, **job.options()) as container:
-        _until_it_prints(job.engine, container)
-        container.kill("SIGTERM")
-        ended = job.engine.ended(container, PATIENCE)
+        begun = _until_it_prints(job.engine, container)
+        job.engine.terminate(container)
+        ended = job.engine.ended(container, patience)
     job.engine.owned(job.root, job.reference)
-    seen = f"ended {ended.seconds:.1f} s after SIGTERM" if ended.code is not None else f"alive after {PATIENCE} s"
+    if not begun:
+        yield Check("stopped job: SIGTERM", "fail", f"ended by itself: {_last(ended.log)}", "Read what it printed")
+        return
+    seen = f"ended {ended.seconds:.1f} s after SIGTERM" if ended.code is not None else f"alive after {patience:g} s"
     remedy = f"Handle SIGTERM in process 1 (exec form, no shell): SageMaker kills after {STOP_SECONDS} s"
     yield verdict("stopped job: SIGTERM", ended.code is not None, seen, remedy)
 
@@ -108,15 +111,17 @@ def _check_success(job: Job, data: Path) -> Checks:
     yield verdict("artifact", bool(left), ", ".join(left[:5]) or "/opt/ml/model is empty", "Write to /opt/ml/model")
 
 
-def _until_it_prints(engine: Engine, container: Container, within: float = 60) -> None:
-    """Until a container has printed something, and a little longer: libraries warn before a program has begun."""
+def _until_it_prints(engine: Engine, container: Container, within: float = 60) -> bool:
+    """Until a container has printed something, and a little longer: libraries warn before a program has begun.
+
+    False when it ended by then.
+    """
     until = time.monotonic() + within
     while time.monotonic() < until and not engine.log(container).strip():
-        container.reload()
-        if container.status in ("exited", "dead"):
-            return
         time.sleep(0.1)
     time.sleep(BEGUN_SECONDS)
+    container.reload()
+    return bool(container.status == "running")
 
 
 def _code(ended: Ended) -> str:

@@ -63,12 +63,13 @@ def _provenance(setup: Setup, weights: Weights) -> dict[str, object]:
 
 
 def confusions(card: Card, pictures: Sequence[Picture], scores: Features, truth: Numbers) -> list[report.Confusion]:
-    """The most confused pairs of labels, each with a picture taken wrong and one of the label it was taken for."""
+    """The most confused pairs of labels, each with a picture taken wrong and one rightly taken for that label."""
     found = scores.argmax(1)
     pairs = []
     for right, wrong, count in report.worst_pairs(card.evaluation.confusion):
         mistaken = pictures[int(np.flatnonzero((truth == right) & (found == wrong))[0])]
-        like = pictures[int(np.flatnonzero(truth == wrong)[0])] if (truth == wrong).any() else None
+        likely = np.flatnonzero((truth == wrong) & (found == wrong))
+        like = pictures[int(likely[0])] if len(likely) else None
         shown = [_thumbnail(each) for each in (mistaken, like)]
         pairs.append(report.Confusion(card.labels[right], card.labels[wrong], count, shown[0], shown[1]))
     return pairs
