@@ -151,3 +151,34 @@ def test_the_demo_ends_with_a_prediction_and_tells_where_everything_lies(
         assert said in done.stdout
     for path in ("model/model.json", "output/report.html", "output/demo.log"):
         assert (tmp_path / "demo" / path).is_file()
+
+
+def test_the_demo_passes_over_a_broken_picture_when_it_asks(drawings: Path, cache: Path, tmp_path: Path) -> None:
+    shutil.copytree(drawings, tmp_path / "data")
+    pictures = dataset.load(tmp_path / "data").splits["test"]
+    broken = pictures[len(pictures) // 2].path
+    assert broken is not None
+    broken.write_bytes(b"no picture")
+    done = kennel("demo", "--out", tmp_path / "demo", KENNEL_DATA=str(tmp_path / "data"), KENNEL_CACHE=str(cache))
+    assert done.returncode == 0, done.stderr
+    assert str(broken) not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["data", "pack", "DATA", "/proc/nowhere"],
+        ["data", "check", "DATA", "--sheet", "/proc/nowhere.html"],
+        ["train", "--data", "DATA", "--out", "/proc/nowhere"],
+    ],
+)
+def test_what_the_system_refuses_is_one_line(drawings: Path, arguments: list[str], cache: Path) -> None:
+    done = kennel(*[str(drawings) if each == "DATA" else each for each in arguments], KENNEL_CACHE=str(cache))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "/proc/" in done.stderr
+
+
+def test_brackets_in_a_path_are_shown_as_they_are(drawings: Path, tmp_path: Path) -> None:
+    done = kennel("data", "pack", drawings, tmp_path / "out[new][/x]")
+    assert done.stdout.strip() == str(tmp_path / "out[new][/x]")

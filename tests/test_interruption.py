@@ -122,11 +122,15 @@ class TestUnderTheContract:
         (folder / "input/data").symlink_to(data)
         return folder
 
-    def run(self, root: Path, cache: Path) -> subprocess.CompletedProcess[str]:
-        started = environment(cache) | {
-            "SAGEMAKER_BASE_DIR": str(root),
-            "SAGEMAKER_TRAINING_MODULE": "kennel.training.sagemaker:main",
-        }
+    def run(self, root: Path, cache: Path, **more: str) -> subprocess.CompletedProcess[str]:
+        started = (
+            environment(cache)
+            | more
+            | {
+                "SAGEMAKER_BASE_DIR": str(root),
+                "SAGEMAKER_TRAINING_MODULE": "kennel.training.sagemaker:main",
+            }
+        )
         program = Path(sys.executable).parent / "train"
         return subprocess.run([program], env=started, capture_output=True, text=True, check=False)
 
@@ -145,3 +149,18 @@ class TestUnderTheContract:
         assert done.returncode == 1
         assert "learning_rate" in (root / "output/failure").read_text()
         assert "Traceback" not in (root / "output/failure").read_text()
+
+    def test_two_processes_are_started_by_the_toolkits_own_runner(self, job: Job, cache: Path, tmp_path: Path) -> None:
+        root = self.root(job.data, tmp_path / "ml", {"epochs": "2", "batch_size": "16"})
+        done = self.run(root, cache, KENNEL_PROCESSES_PER_HOST="2")
+        assert done.returncode == 0, done.stderr
+        assert "torchrun" in done.stderr
+        assert artifact.load(root / "model").card.hyperparameters["epochs"] == 2
+
+    def test_a_failure_in_one_of_several_processes_is_in_the_failure_file(
+        self, job: Job, cache: Path, tmp_path: Path
+    ) -> None:
+        root = self.root(job.data, tmp_path / "ml", {"epochs": "none"})
+        done = self.run(root, cache, KENNEL_PROCESSES_PER_HOST="2")
+        assert done.returncode == 1
+        assert "epochs" in (root / "output/failure").read_text()

@@ -278,8 +278,20 @@ def test_a_taken_port_is_one_clear_line(job: Job) -> None:
 
 
 def test_a_port_the_server_cannot_take_is_refused() -> None:
-    with pytest.raises(SettingError, match="port 40000"):
+    with pytest.raises(SettingError, match="port = 40000"):
         ServerSettings(Path(), port=40000)
+
+
+@pytest.mark.parametrize("name", ["workers", "threads", "timeout_s", "max_payload_mb", "max_pixels", "heap_mb"])
+def test_settings_out_of_range_are_refused_in_one_line(name: str) -> None:
+    with pytest.raises(SettingError, match=f"{name} = -1"):
+        ServerSettings(Path(), **{name: -1})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["²", "many", "1.5"])
+def test_a_variable_that_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(SettingError, match="KENNEL_THREADS"):
+        ServerSettings.from_environment({"KENNEL_THREADS": text})
 
 
 def test_without_java_the_remedy_names_the_package(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,6 +323,29 @@ class TestTheServeProgram:
         assert process.returncode == 0, printed
         assert time.monotonic() - started < 10
         assert "Traceback" not in printed
+
+    def test_sigterm_while_it_starts_leaves_nothing(self, job: Job, tmp_path: Path) -> None:
+        (tmp_path / "model").symlink_to(job.model)
+        before = {each.pid for each in psutil.process_iter(["name"]) if each.info["name"] == "java"}
+        process = self.start(tmp_path, SAGEMAKER_BIND_TO_PORT=str(serving.free_port(18750)), TMPDIR=str(tmp_path))
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "proven" in line:  # Java is started next
+                break
+        process.terminate()
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert {each.pid for each in psutil.process_iter(["name"]) if each.info["name"] == "java"} <= before
+        assert list(tmp_path.glob("kennel-*")) == []
+
+    def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(self, job: Job, tmp_path: Path) -> None:
+        (tmp_path / "model").symlink_to(job.model)
+        port = serving.free_port(18780)
+        process = self.start(tmp_path, SAGEMAKER_BIND_TO_PORT=str(port), HTTP_PROXY="http://127.0.0.1:9")
+        serving._until_ready(replace(ServerSettings(job.model), port=port), process)  # type: ignore[arg-type]
+        process.terminate()
+        process.communicate(timeout=30)
+        assert process.returncode == 0
 
     def test_a_broken_artifact_is_one_line_and_exit_code_2(self, tmp_path: Path) -> None:
         (tmp_path / "model").mkdir()

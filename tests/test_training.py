@@ -14,7 +14,7 @@ from torch import nn
 from kennel import artifact, metrics
 from kennel.engines import Head
 from kennel.engines.torch import TorchEngine
-from kennel.errors import DataError, TrainingFailed
+from kennel.errors import ArtifactError, DataError, PictureError, Stopped, TrainingFailed
 from kennel.hyperparameters import Hyperparameters
 from kennel.network import build, new_head
 from kennel.pictures import dataset, store
@@ -225,3 +225,30 @@ def test_scores_of_a_head_are_those_of_torch() -> None:
     head, features = new_head(5, 0), torch.randn(3, 2048)
     ours = Head(head.weight.detach().numpy(), head.bias.detach().numpy()).scores(features.numpy())
     np.testing.assert_allclose(ours, head(features).softmax(1).detach().numpy(), rtol=1e-4)
+
+
+def test_what_a_killed_writer_left_in_the_artifacts_folder_is_no_hindrance(job: Job, tmp_path: Path) -> None:
+    """`write_atomically` killed between its temporary file and the renaming."""
+    (tmp_path / "model").mkdir()
+    for name in (artifact.NETWORK, artifact.CARD):
+        (tmp_path / "model" / f".{name}.x1y2").write_bytes(b"half")
+    train(again(job, tmp_path), Hyperparameters(epochs=5, batch_size=16))
+    assert files_of(tmp_path / "model") == files_of(job.model)
+
+
+def test_a_foreign_file_where_the_artifact_goes_is_told_before_anything_is_computed(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/holiday.jpg").write_bytes(b"mine")
+    with pytest.raises(ArtifactError, match=r"holiday\.jpg"):
+        train(again(job, tmp_path, data=tmp_path / "nowhere"), Hyperparameters())
+
+
+def test_a_file_that_cannot_be_opened_is_a_picture_that_is_left_out(drawings: Path) -> None:
+    path = drawings / "nowhere.jpg"
+    with pytest.raises(PictureError) as error:
+        dataset.read_file(path)
+    assert error.value.kind == "unreadable"
+
+
+def test_a_signal_is_never_taken_for_a_broken_picture() -> None:
+    assert not issubclass(Stopped, Exception)

@@ -497,8 +497,13 @@ def test_where_torchvision_is_out_of_reach_npms_weights_are_taken_and_kept(
     assert (kept.digest, kept.stride, kept.source) == (npm_weights.digest, "conv1", npm_weights.source)
 
 
+def test_what_is_in_the_cache_comes_before_any_download(offline: Path) -> None:
+    kept = random_weights(9)
+    kept_as("npm", serialise(kept))
+    assert pretrained("auto").digest == kept.digest
+
+
 def test_torchvisions_weights_come_before_npms(offline: Path, weights: Weights, tmp_path: Path) -> None:
-    kept_as("npm", serialise(random_weights(9)))
     downloaded = tmp_path / "torch" / "hub" / "checkpoints" / "resnet50-11ad3fa6.pth"
     downloaded.parent.mkdir(parents=True)
     torch.save({name: torch.from_numpy(values) for name, values in weights.tensors.items()}, downloaded)

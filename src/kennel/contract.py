@@ -57,6 +57,14 @@ class Contract:
         given = self._read_config("hyperparameters.json")
         return {key: str(value) for key, value in given.items() if not key.startswith(("sagemaker_", "_tuning"))}
 
+    def hosts(self) -> list[str]:
+        """The names of all hosts of the job, sorted."""
+        return sorted(str(each) for each in self._read_config("resourceconfig.json").get("hosts", ["algo-1"]))
+
+    def current_host(self) -> str:
+        """This host's name."""
+        return str(self._read_config("resourceconfig.json").get("current_host", "algo-1"))
+
     def _read_config(self, name: str) -> dict[str, Any]:
         path = self.root / "input/config" / name
         try:

@@ -4,7 +4,9 @@ Errors are raised where they are found and caught once, in `kennel.cli`, which p
 Nothing here knows how an error is shown.
 """
 
+import errno
 import signal
+from types import FrameType
 
 
 class KennelError(Exception):
@@ -55,9 +57,29 @@ class TrainingFailed(KennelError):
     exit_code = 1
 
 
-class Stopped(KennelError):
-    """A signal came: what was done so far is kept, the same command continues."""
+class Stopped(BaseException):
+    """SIGTERM or SIGINT came. No `except Exception` may take it for an error; only entry points catch it.
 
-    def __init__(self, number: int, remedy: str) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}", remedy)
+    Everything on disk is whole at any moment, so it may end the work wherever it is.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
         self.exit_code = 128 + number
+
+
+def stop_on_signals() -> None:
+    """From now on SIGTERM and SIGINT raise Stopped in the main thread."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped(number)
+
+
+def one_line(error: OSError) -> KennelError:
+    """What the system refused, as an error that a user can act on."""
+    where = f": {error.filename}" if error.filename else ""
+    remedy = "Free some space" if error.errno == errno.ENOSPC else "See that the path is right and may be used"
+    return KennelError(f"{error.strerror or error}{where}", remedy)

@@ -32,6 +32,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def forget_drafts(path: Path) -> None:
+    """Remove what a process that was killed inside `write_atomically(path, …)` left. For files with one writer only."""
+    for draft in path.parent.glob(f".{path.name}.*"):
+        draft.unlink(missing_ok=True)
+
+
 def sha256_of(path: Path) -> str:
     """Hex sha256 of a file's content."""
     with path.open("rb") as file:

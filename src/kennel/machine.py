@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
@@ -17,3 +20,15 @@ def cores(limit_file: Path = CGROUP_LIMIT) -> int:
         return max(1, min(allowed, math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):  # no cgroup v2, or "max"
         return allowed
+
+
+@contextmanager
+def threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads; on an error or a signal what has not begun is dropped, not waited for."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()

@@ -11,7 +11,7 @@ The card is written last and holds the sha256 of every other file: a folder with
 no artifact. Files that do not belong are refused (the model server would run a MANIFEST.json or code/ found there).
 """
 
-from kennel.artifact.archive import pack, unpack
+from kennel.artifact.archive import opened, pack, unpack
 from kennel.artifact.card import Card, EngineCard, EngineName, Evaluation, Preprocessing
 from kennel.artifact.files import (
     CARD,
@@ -25,6 +25,7 @@ from kennel.artifact.files import (
     Proof,
     find,
     load,
+    make_room,
     prove,
     read_card,
     write,
@@ -47,6 +48,8 @@ __all__ = [
     "Proof",
     "find",
     "load",
+    "make_room",
+    "opened",
     "pack",
     "prove",
     "read_card",

@@ -6,10 +6,13 @@ import gzip
 import io
 import os
 import tarfile
+import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from kennel.artifact.files import CARD, FILES, MAX_BYTES, MAX_HEADER_BYTES, REMEDY, find
+from kennel.artifact.files import CARD, FILES, MAX_BYTES, MAX_HEADER_BYTES, REMEDY, Artifact, find, load
 from kennel.errors import ArtifactError
 
 
@@ -25,16 +28,29 @@ def unpack(archive: Path, folder: Path) -> Path:
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """The folder as model.tar.gz, the same bytes for the same artifact."""
+    """The folder as model.tar.gz, the same bytes for the same artifact. Raises ArtifactError."""
+    if archive.resolve().parent == folder.resolve():
+        raise ArtifactError(f"{archive} lies in the artifact's own folder", "Name another place")
     draft = archive.with_name(f".{archive.name}.{os.getpid()}")
-    with (
-        draft.open("wb") as raw,
-        gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0, compresslevel=1) as file,
-        tarfile.open(fileobj=file, mode="w") as tar,
-    ):
-        for name in (CARD, *FILES):
-            tar.add(folder / name, name, filter=_plain)
-    draft.replace(archive)
+    try:
+        with (
+            draft.open("wb") as raw,
+            gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0, compresslevel=1) as file,
+            tarfile.open(fileobj=file, mode="w") as tar,
+        ):
+            for name in (CARD, *FILES):
+                tar.add(folder / name, name, filter=_plain)
+        draft.replace(archive)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Artifact]:
+    """The artifact at `path` (a folder, what `train --out` made, or an archive), checked. Raises ArtifactError."""
+    with tempfile.TemporaryDirectory(prefix="kennel-") as folder:
+        found = find(path)
+        yield load(found if found.is_dir() else unpack(found, Path(folder)))
 
 
 class _Granted(io.BufferedIOBase):

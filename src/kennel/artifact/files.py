@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save
 from kennel.artifact.card import Card
 from kennel.engines import Classifier, Head, Pictures, Scores
 from kennel.errors import ArtifactError
-from kennel.files import sha256_of, write_atomically
+from kennel.files import forget_drafts, sha256_of, write_atomically
 from kennel.pictures.decode import CROP, PREPROCESSING
 from kennel.weights import FEATURES, Weights, digest_of, expected_shapes
 
@@ -67,6 +67,7 @@ class Artifact:
 
 def write(folder: Path, card: Card, weights: Weights, head: Head, int8: Path, proof: Proof) -> None:
     """Write an artifact into `folder`, the card last."""
+    make_room(folder)
     tensors = {**weights.tensors, "fc.weight": head.weight, "fc.bias": head.bias}
     write_atomically(folder / NETWORK, _saved(tensors))
     write_atomically(folder / INT8, int8.read_bytes())
@@ -76,6 +77,14 @@ def write(folder: Path, card: Card, weights: Weights, head: Head, int8: Path, pr
     write_atomically(folder / PROOF, _saved(arrays))
     signed = card.model_copy(update={"files": {name: sha256_of(folder / name) for name in FILES}})
     write_atomically(folder / CARD, (signed.model_dump_json(indent=1) + "\n").encode())
+
+
+def make_room(folder: Path) -> None:
+    """See that an artifact can be written into `folder`; what a killed writer left there goes. Raises ArtifactError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (CARD, *FILES):
+        forget_drafts(folder / name)
+    _refuse_strangers(folder)
 
 
 def find(path: Path) -> Path:
@@ -138,15 +147,19 @@ def _saved(arrays: Mapping[str, Any]) -> bytes:
 
 
 def _check_files(folder: Path, card: Card) -> None:
-    strangers = sorted({each.name for each in folder.iterdir()} - {CARD, *FILES})
-    if strangers:
-        raise ArtifactError(f"{folder} holds {strangers[0]!r}, which no artifact has", "Take it out of the folder")
+    _refuse_strangers(folder)
     for name in FILES:
         path = folder / name
         if not path.is_file() or path.is_symlink():
             raise ArtifactError(f"the artifact has no {name}", REMEDY)
         if sha256_of(path) != card.files.get(name):
             raise ArtifactError(f"{name} is not the file that the card was written for", REMEDY)
+
+
+def _refuse_strangers(folder: Path) -> None:
+    strangers = sorted({each.name for each in folder.iterdir()} - {CARD, *FILES})
+    if strangers:
+        raise ArtifactError(f"{folder} holds {strangers[0]!r}, which no artifact has", "Take it out of the folder")
 
 
 def _read_head(path: Path, labels: int) -> Head:

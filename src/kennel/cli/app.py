@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.text import Text
@@ -14,7 +12,7 @@ from rich.text import Text
 from kennel import __version__
 from kennel.cli import artifact, data, demo, doctor, predict, serve, train
 from kennel.cli.console import err
-from kennel.errors import KennelError, Stopped
+from kennel.errors import KennelError, Stopped, one_line, stop_on_signals
 
 app = typer.Typer(
     name="kennel",
@@ -49,17 +47,22 @@ def options(
 
 def main() -> None:
     """The entry point: 0 done, 1 a job failed, 2 the user can mend it, 130 and 143 stopped by SIGINT and SIGTERM."""
-    signal.signal(signal.SIGINT, _stop)
-    signal.signal(signal.SIGTERM, _stop)
+    stop_on_signals()
     try:
         app()
+    except Stopped as stopped:
+        err.print(str(stopped))
+        sys.exit(stopped.exit_code)
+    except BrokenPipeError:
+        sys.exit(0)
     except KennelError as error:
-        err.print("[bold red]error[/]", Text(error.message), highlight=False)
-        if error.remedy:
-            err.print("     ", Text(error.remedy), highlight=False)
-        sys.exit(error.exit_code)
+        _tell(error)
+    except OSError as error:
+        _tell(one_line(error))
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    """What is on disk is whole at any moment, so a signal may end the work wherever it is."""
-    raise Stopped(number, "What is done is kept; the same command goes on from there")
+def _tell(error: KennelError) -> NoReturn:
+    err.print(Text.assemble(("error ", "bold red"), error.message))
+    if error.remedy:
+        err.print(f"      {error.remedy}")
+    sys.exit(error.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -25,9 +24,8 @@ def show(
     """Print the card: labels, metrics, engines, hyperparameters, provenance. The files are checked on the way."""
     from kennel import artifact as artifacts
 
-    with tempfile.TemporaryDirectory(prefix="kennel-") as folder:
-        found = artifacts.find(path)
-        card = artifacts.load(found if found.is_dir() else artifacts.unpack(found, Path(folder))).card
+    with artifacts.opened(path) as found:
+        card = found.card
     if as_json:
         print_json(card.model_dump())
         return
@@ -40,7 +38,7 @@ def show(
         table.add_row(f"engine {name}", f"{engine.accuracy:.4f} on test, {engine.lost_points:.2f} points lost{default}")
     for name, text in (card.hyperparameters | card.provenance).items():
         table.add_row(name, str(text))
-    out.print(table, highlight=False)
+    out.print(table)
 
 
 @app.command(epilog="Example: kennel artifact prove out --engine float32")
@@ -52,11 +50,9 @@ def prove(
     from kennel import artifact as artifacts
     from kennel.serving.choice import proven
 
-    with tempfile.TemporaryDirectory(prefix="kennel-") as folder:
-        found = artifacts.find(path)
-        loaded = artifacts.load(found if found.is_dir() else artifacts.unpack(found, Path(folder)))
-        classifier = proven(loaded, engine)
-    out.print(f"proven by engine {classifier.engine.name}", highlight=False)
+    with artifacts.opened(path) as found:
+        classifier = proven(found, engine)
+    out.print(f"proven by engine {classifier.engine.name}")
 
 
 @app.command(epilog="Example: kennel artifact pack out model.tar.gz")
@@ -69,5 +65,5 @@ def pack(path: Where, archive: Annotated[Path, typer.Argument(help="The model.ta
         raise ArtifactError(f"{path} is packed already", "Use it as it is")
     artifacts.load(folder)
     artifacts.pack(folder, archive)
-    err.print(f"{archive.stat().st_size / 1e6:.0f} MB", highlight=False)
-    out.print(str(archive), highlight=False)
+    err.print(f"{archive.stat().st_size / 1e6:.0f} MB")
+    out.print(str(archive))

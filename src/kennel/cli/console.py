@@ -21,8 +21,9 @@ from rich.progress import Progress as Bars
 
 from kennel.progress import Advance, Printer, Progress
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
+out = Console(soft_wrap=True, markup=False)
+err = Console(stderr=True, soft_wrap=True, markup=False)
+"""No markup: paths, labels and messages are shown as they are, brackets and all."""
 
 
 def progress(say_lines: bool = True) -> Progress:
@@ -45,12 +46,12 @@ class Terminal:
     def say(self, line: str) -> None:
         if self._say_lines:
             console = self._bars.console if self._bars else err
-            console.print(line, highlight=False, style="dim")
+            console.print(line, style="dim")
 
     @contextmanager
     def step(self, title: str, total: int | None) -> Iterator[Advance]:
         columns = [
-            SpinnerColumn(finished_text="[green]✓"),
+            SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description:<28}"),
             BarColumn(bar_width=30),
             *([MofNCompleteColumn()] if total else []),

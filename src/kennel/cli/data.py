@@ -37,8 +37,8 @@ def fetch(
 
     with ExitStack() as stack:
         done = fetch_data(destination, source or UDACITY, Steps(progress(), stack))
-    err.print("done" if done else "already there, nothing to do", highlight=False)
-    out.print(str(destination), highlight=False)
+    err.print("done" if done else "already there, nothing to do")
+    out.print(str(destination))
 
 
 @app.command(epilog="Examples: kennel data check ~/dogImages · kennel data check ~/dogImages --json | jq .unusable")
@@ -63,7 +63,7 @@ def check(
         print_json(found.as_json())
     else:
         _print_census(found)
-    err.print(f"contact sheet: {sheet}", highlight=False)
+    err.print(f"contact sheet: {sheet}")
 
 
 @app.command(epilog="Example: kennel data pack ~/dogImages packed && kennel train --data packed --out out")
@@ -83,11 +83,11 @@ def pack(
             packed = store.pack(pictures, destination / split, cores(), advance)
         left_out += len(packed.left_out)
         for each in packed.left_out:
-            err.print(f"left out: {split}/{each['label']}/{each['name']} cannot be read", highlight=False)
+            err.print(f"left out: {split}/{each['label']}/{each['name']} cannot be read")
         if verify:
             packed.verify()
-    err.print(f"{len(data) - left_out} pictures packed, {left_out} left out", highlight=False)
-    out.print(str(destination), highlight=False)
+    err.print(f"{len(data) - left_out} pictures packed, {left_out} left out")
+    out.print(str(destination))
 
 
 @app.command(epilog="Example: kennel data draw drawings --train 20")
@@ -104,7 +104,7 @@ def draw(
     wanted = {"train": train, "valid": valid, "test": test}
     with progress().step("draw dogs", len(BREEDS) * sum(wanted.values())) as advance:
         draw_set(destination, wanted, seed, on_done=advance)
-    out.print(str(destination), highlight=False)
+    out.print(str(destination))
 
 
 class Steps:
@@ -143,14 +143,14 @@ def _print_census(found: Census) -> None:
     odd = {mode: count for mode, count in found.modes.items() if mode != "RGB"}
     _print_list("modes other than RGB (converted)", [f"{mode}: {count}" for mode, count in odd.items()])
     if not (found.problems or found.missing or found.pairs):
-        out.print("[green]nothing wrong found")
+        out.print("nothing wrong found", style="green")
 
 
 def _print_list(title: str, lines: list[str]) -> None:
     if not lines:
         return
-    out.print(f"[bold]{title}[/]: {len(lines)}", highlight=False)
+    out.print(f"{title}: {len(lines)}", style="bold")
     for line in lines[:SHOWN]:
-        out.print(f"  {line}", highlight=False, markup=False)
+        out.print(f"  {line}")
     if len(lines) > SHOWN:
-        out.print(f"  … and {len(lines) - SHOWN} more (--json lists all)", highlight=False)
+        out.print(f"  … and {len(lines) - SHOWN} more (--json lists all)")

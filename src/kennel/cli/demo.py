@@ -30,16 +30,16 @@ def demo(
     if data is None and Path("dogImages/train").is_dir():
         data = Path("dogImages")
     if data is None:
-        err.print("No data set named, so this uses a small set of [bold]drawings[/]: eight breeds, no photographs.")
-        err.print("For the real one: kennel data fetch && KENNEL_DATA=dogImages make demo", highlight=False)
+        err.print("No data set named, so this uses a small set of drawings: eight breeds, no photographs.")
+        err.print("For the real one: kennel data fetch && KENNEL_DATA=dogImages make demo")
     story = run(data.expanduser() if data else None, out_folder, port or free_port(), progress(say_lines=False))
     steps = Table(show_header=False, box=None)
     for step, seconds in story.seconds.items():
         steps.add_row(step, f"{seconds:7.1f} s")
-    steps.add_row("[bold]in all[/]", f"[bold]{sum(story.seconds.values()):7.1f} s[/]")
+    steps.add_row("in all", f"{sum(story.seconds.values()):7.1f} s", style="bold")
     out.print(Panel(steps, title="time", title_align="left", expand=False))
     print_chart(story.answer["predictions"])
-    out.print(f"the photograph is {story.photo.label}: {story.photo.path}", highlight=False)
+    out.print(f"the photograph is {story.photo.label}: {story.photo.path}")
     card = story.card
     what = "drawings" if story.drawn else "photographs"
     out.print(
@@ -51,5 +51,5 @@ def demo(
     for name, path in (
         ("artifact", story.job.model), ("report", story.job.report), ("log", story.log), ("data", story.data)
     ):  # fmt: skip
-        out.print(f"{name:<9} {path}", highlight=False)
-    err.print(f"next: .venv/bin/kennel serve --artifact {out_folder}", highlight=False)
+        out.print(f"{name:<9} {path}")
+    err.print(f"next: .venv/bin/kennel serve --artifact {out_folder}")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from kennel.cli.console import err, out, print_json
+
+if TYPE_CHECKING:
+    from kennel.doctor import Check
 
 EPILOG = """Examples: kennel doctor kennel-serving:TAG --artifact out · kennel doctor kennel-training:TAG --weights
 resnet50.safetensors · kennel doctor 123456789012.dkr.ecr.us-east-1.amazonaws.com/kennel-serving@sha256:… --json"""
@@ -28,20 +33,27 @@ def doctor(
     from kennel import artifact as artifacts
     from kennel.doctor.examination import examine
 
-    folder = artifacts.find(artifact) if artifact else None
+    with ExitStack() as stack:
+        folder = stack.enter_context(artifacts.opened(artifact)).folder if artifact else None
+        checks = _told(examine(image, folder, weights or _cached_weights()), as_json)
+    failed = sum(check.state == "fail" for check in checks)
+    err.print(f"{len(checks)} checks, {failed} failed")
+    raise typer.Exit(1 if failed else 0)
+
+
+def _told(examined: Iterator[Check], as_json: bool) -> list[Check]:
+    """Every check, printed as it is done."""
     checks = []
-    for check in examine(image, folder, weights or _cached_weights()):
+    for check in examined:
         checks.append(check)
         if not as_json:
             mark, colour = MARKS[check.state]
             out.print(Text(f"{mark} {check.name:<26}", style=colour).append(check.seen, style="default"))
             if check.remedy:
-                out.print(Text(f"  → {check.remedy}"), highlight=False)
+                out.print(Text(f"  → {check.remedy}"))
     if as_json:
         print_json([asdict(check) for check in checks])
-    failed = sum(check.state == "fail" for check in checks)
-    err.print(f"{len(checks)} checks, {failed} failed", highlight=False)
-    raise typer.Exit(1 if failed else 0)
+    return checks
 
 
 def _cached_weights() -> Path | None:

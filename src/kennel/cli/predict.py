@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from kennel.cli.console import out, print_json
-from kennel.errors import PictureError, ServerError
+from kennel.errors import PictureError
+from kennel.serving.client import ask, read_answer
 
 URL = "http://127.0.0.1:8080"
 BAR = 40
@@ -31,47 +32,16 @@ def predict(
     print_json(answer) if as_json else print_chart(answer["predictions"])
 
 
-def ask(url: str, photo: Path, top: int) -> dict[str, Any]:
-    """A server's answer. Raises ServerError when there is none, PictureError when it refuses the picture."""
-    import httpx
-
-    headers = {"Content-Type": "application/octet-stream", "X-Amzn-SageMaker-Custom-Attributes": f"top_k={top}"}
-    try:
-        response = httpx.post(f"{url}/invocations", content=photo.read_bytes(), headers=headers, timeout=60)
-    except httpx.HTTPError as error:
-        remedy = "Start one: kennel serve --artifact OUT; or classify without: --artifact OUT"
-        raise ServerError(f"no answer from {url} ({error})", remedy) from error
-    return read_answer(response.status_code, response.text)
-
-
 def locally(photo: Path, artifact: Path, top: int) -> dict[str, Any]:
     """The same answer as a server's, by the same code, in this process."""
-    import tempfile
-
     from kennel import artifact as artifacts
     from kennel.serving.answer import Answerer, Request
     from kennel.serving.choice import proven
 
-    with tempfile.TemporaryDirectory(prefix="kennel-") as folder:
-        found = artifacts.find(artifact)
-        loaded = artifacts.load(found if found.is_dir() else artifacts.unpack(found, Path(folder)))
-        answerer = Answerer(proven(loaded), tuple(loaded.card.labels))
+    with artifacts.opened(artifact) as found:
+        answerer = Answerer(proven(found), tuple(found.card.labels))
         response = answerer.answer(Request(photo.read_bytes(), attributes=f"top_k={top}"))
     return read_answer(response.status, response.text)
-
-
-def read_answer(status: int, text: str) -> dict[str, Any]:
-    """The answer's values. Raises PictureError for a refusal, ServerError for anything that is no answer."""
-    try:
-        answer = json.loads(text)
-    except ValueError:
-        answer = {}
-    if status == 200 and "predictions" in answer:
-        result: dict[str, Any] = answer
-        return result
-    if 400 <= status < 500 and "error" in answer:
-        raise PictureError("unknown", answer["error"], answer.get("remedy", ""))
-    raise ServerError(f"the server answered {status}: {text[:200]}", "See the server's log")
 
 
 def print_chart(predictions: list[dict[str, Any]]) -> None:
@@ -80,5 +50,5 @@ def print_chart(predictions: list[dict[str, Any]]) -> None:
     for each in predictions:
         share = each["probability"]
         bar = "█" * round(share * BAR) or "▏"
-        table.add_row(each["breed"], f"[blue]{bar:<{BAR}}[/]", f"{share * 100:5.1f} %")
+        table.add_row(each["breed"], Text(f"{bar:<{BAR}}", style="blue"), f"{share * 100:5.1f} %")
     out.print(table)

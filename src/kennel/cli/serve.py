@@ -15,15 +15,23 @@ from kennel.serving.settings import MAX_PORT
 EPILOG = "Examples: kennel serve --artifact out · kennel serve --artifact model.tar.gz --port 9000 --engine float32"
 
 
+Artifact = Annotated[Path, typer.Option(help="An artifact: what --out of train made, its model/, or a model.tar.gz.")]
+Host = Annotated[str, typer.Option(envvar="KENNEL_HOST", help="Where to listen; 0.0.0.0 opens it to the network.")]
+Port = Annotated[int, typer.Option(min=1, max=MAX_PORT, envvar="SAGEMAKER_BIND_TO_PORT")]
+Workers = Annotated[
+    int, typer.Option(min=0, envvar="SAGEMAKER_MODEL_SERVER_WORKERS", help="Worker processes; 0 is one a core.")
+]
+Threads = Annotated[int, typer.Option(min=1, envvar="KENNEL_THREADS", help="Threads a worker's engine uses.")]
+EngineName = Annotated[str, typer.Option(envvar="KENNEL_ENGINE", help="auto, int8, float32 or torch.")]
+
+
 def serve(
-    artifact: Annotated[
-        Path, typer.Option(help="An artifact: what --out of train made, its model/, or a model.tar.gz.")
-    ],
-    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 opens it to the network.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=MAX_PORT)] = 8080,
-    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0 is one a core.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="Threads a worker's engine uses.")] = 1,
-    engine: Annotated[str, typer.Option(help="auto, int8, float32 or torch.")] = "auto",
+    artifact: Artifact,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    workers: Workers = 0,
+    threads: Threads = 1,
+    engine: EngineName = "auto",
 ) -> None:
     """Serve an artifact with multi-model-server, as the image does: POST /invocations, GET /ping. Ctrl-C ends it.
 

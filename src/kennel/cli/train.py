@@ -49,5 +49,5 @@ def train(
     for name, value in artifact.card.metrics.items():
         table.add_row(name, f"{value:.4f}")
     out.print(table)
-    out.print(f"artifact  {job.model}\nreport    {job.report}", highlight=False)
-    err.print(f"next: kennel serve --artifact {out_folder}", highlight=False)
+    out.print(f"artifact  {job.model}\nreport    {job.report}")
+    err.print(f"next: kennel serve --artifact {out_folder}")

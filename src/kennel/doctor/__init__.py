@@ -23,7 +23,7 @@ class Check:
     remedy: str = ""
 
 
-def verdict(name: str, fine: bool, seen: str, remedy: str) -> Check:
+def outcome(name: str, fine: bool, seen: str, remedy: str) -> Check:
     """A check that passes or fails; the remedy only stands where it fails."""
     return Check(name, "pass" if fine else "fail", seen, "" if fine else remedy)
 
@@ -31,4 +31,4 @@ def verdict(name: str, fine: bool, seen: str, remedy: str) -> Check:
 Checks = Iterator[Check]
 Step = Callable[[], Checks]
 
-__all__ = ["Check", "Checks", "State", "Step", "verdict"]
+__all__ = ["Check", "Checks", "State", "Step", "outcome"]

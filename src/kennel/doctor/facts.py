@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kennel.doctor import Check, Checks, verdict
+from kennel.doctor import Check, Checks, outcome
 from kennel.doctor.engine import Image
 
 PLATFORM = "linux/amd64"
@@ -14,13 +14,13 @@ REBUILD = "Build with scripts/build_push.sh"
 
 def check(image: Image) -> Checks:
     """Platform, media type, size, user, form of the entry point."""
-    yield verdict("platform", image.platform == PLATFORM, image.platform, f"SageMaker runs {PLATFORM}: {REBUILD}")
+    yield outcome("platform", image.platform == PLATFORM, image.platform, f"SageMaker runs {PLATFORM}: {REBUILD}")
     yield media_type(image)
     size = f"{image.size / 1e9:.2f} GB unpacked"
-    yield verdict("size", image.size < LARGE, size, "Find what takes the space: docker history IMAGE")
+    yield outcome("size", image.size < LARGE, size, "Find what takes the space: docker history IMAGE")
     user = str(image.config.get("User") or "")
     is_root = user.split(":")[0] in ("", "0", "root")
-    yield verdict("user", is_root, user or "root", "SageMaker mounts /opt/ml for root: take the USER line out")
+    yield outcome("user", is_root, user or "root", "SageMaker mounts /opt/ml for root: take the USER line out")
     yield entry_point(image)
 
 
@@ -29,7 +29,7 @@ def media_type(image: Image) -> Check:
     if not image.media_type:
         return Check("media type", "skip", "not in a registry yet")
     remedy = f"Push without provenance, with Docker's media types: {REBUILD} --push"
-    return verdict("media type", image.media_type == DOCKER_V2, image.media_type.rsplit(".", 1)[-1], remedy)
+    return outcome("media type", image.media_type == DOCKER_V2, image.media_type.rsplit(".", 1)[-1], remedy)
 
 
 def entry_point(image: Image) -> Check:
@@ -37,4 +37,4 @@ def entry_point(image: Image) -> Check:
     entry = list(image.config.get("Entrypoint") or [])
     by_shell = entry[:2] in (["/bin/sh", "-c"], ["/bin/bash", "-c"], ["sh", "-c"], ["bash", "-c"])
     remedy = 'Write ENTRYPOINT ["program"] as a list, or leave it away'
-    return verdict("entry point", not by_shell, " ".join(entry) or "none: the program is named at start", remedy)
+    return outcome("entry point", not by_shell, " ".join(entry) or "none: the program is named at start", remedy)

@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 from docker.models.containers import Container
 
-from kennel.doctor import Check, Checks, verdict
+from kennel.doctor import Check, Checks, outcome
 from kennel.doctor.engine import Engine
 from kennel.pictures.drawings import BREEDS, draw
+from kennel.serving.client import client
 
 PORT = 8080
 PING_SECONDS = 2.0
@@ -36,23 +37,25 @@ class Answer:
     text: str
 
 
-def check(engine: Engine, reference: str, model: Path | None, scratch: Path, patience: float = STOP_SECONDS) -> Checks:
-    """Health that is honest about a broken artifact; then, given a real one, /ping, /invocations and SIGTERM."""
+def check(
+    engine: Engine, reference: str, artifact: Path | None, scratch: Path, patience: float = STOP_SECONDS
+) -> Checks:
+    """Health that is honest about a broken artifact; given a real one, /ping, /invocations and SIGTERM."""
     broken = scratch / "broken"
     broken.mkdir(parents=True)
     (broken / "model.json").write_text("{}")
     yield _check_broken(engine, reference, broken)
-    if model is None:
+    if artifact is None:
         yield Check("endpoint", "skip", "no artifact was given", "Give one: --artifact OUT")
         return
-    with engine.running(reference, SERVE, **_options(model)) as container:
+    with engine.running(reference, SERVE, **_options(artifact)) as container:
         yield from _check_answers(engine, container)
         started = time.monotonic()
         engine.terminate(container)
         ended = engine.ended(container, patience)
         seen = f"ended after {time.monotonic() - started:.1f} s" if ended.code is not None else "still running"
         remedy = f"Handle SIGTERM in process 1 (exec form, no shell): SageMaker kills after {STOP_SECONDS} s"
-        yield verdict("endpoint: SIGTERM", ended.code is not None, seen, remedy)
+        yield outcome("endpoint: SIGTERM", ended.code is not None, seen, remedy)
 
 
 def _check_answers(engine: Engine, container: Container) -> Checks:
@@ -60,16 +63,17 @@ def _check_answers(engine: Engine, container: Container) -> Checks:
     started = time.monotonic()
     ping = _until(lambda: _ask("GET", f"{address}/ping"), container, START_SECONDS)
     seen = f"{time.monotonic() - started:.1f} s after its start" if ping.status == 200 else _told(engine, container)
-    yield verdict("endpoint: healthy", ping.status == 200, seen, "GET /ping on port 8080 must answer 200")
+    yield outcome("endpoint: healthy", ping.status == 200, seen, "GET /ping on port 8080 must answer 200")
     if ping.status != 200:
         return
     slowest = max(_ask("GET", f"{address}/ping").seconds for _ in range(3))
     remedy = "SageMaker asks /ping and waits 2 s: answer from memory"
-    yield verdict("endpoint: /ping", slowest < PING_SECONDS, f"{slowest * 1000:.0f} ms at most", remedy)
+    yield outcome("endpoint: /ping", slowest < PING_SECONDS, f"{slowest * 1000:.0f} ms at most", remedy)
     answer = _ask("POST", f"{address}/invocations", photograph())
     fine = answer.status == 200 and answer.seconds < INVOCATION_SECONDS
     seen = f"{answer.status} in {answer.seconds:.2f} s, {time.monotonic() - started:.1f} s after its start"
-    yield verdict("endpoint: /invocations", fine, seen, f"A photograph was answered: {answer.text[:120]}")
+    remedy = "Answer POST /invocations with an image/jpeg body by 200 within 60 s"
+    yield outcome("endpoint: /invocations", fine, seen if fine else f"{seen}: {answer.text[:120]}", remedy)
 
 
 def _check_broken(engine: Engine, reference: str, folder: Path) -> Check:
@@ -82,7 +86,7 @@ def _check_broken(engine: Engine, reference: str, folder: Path) -> Check:
     healthy = answer.status == 200
     seen = "healthy all the same" if healthy else f"exit code {code}: {said}" if code is not None else "never healthy"
     remedy = "Prove the artifact before the server starts: multi-model-server's /ping is 200 without a model too"
-    return verdict("broken artifact", not healthy and code != 0, seen, remedy)
+    return outcome("broken artifact", not healthy and code != 0, seen, remedy)
 
 
 def photograph() -> bytes:
@@ -92,8 +96,8 @@ def photograph() -> bytes:
     return file.getvalue()
 
 
-def _options(model: Path) -> dict[str, Any]:
-    volume = {str(model.resolve()): {"bind": "/opt/ml/model", "mode": "ro"}}
+def _options(artifact: Path) -> dict[str, Any]:
+    volume = {str(artifact.resolve()): {"bind": "/opt/ml/model", "mode": "ro"}}
     return {"volumes": volume, "ports": {f"{PORT}/tcp": ("127.0.0.1", 0)}}
 
 
@@ -108,7 +112,8 @@ def _ask(method: str, url: str, body: bytes | None = None) -> Answer:
     headers = {"Content-Type": "image/jpeg"} if body else {}
     try:
         timeout = INVOCATION_SECONDS if body else 2 * PING_SECONDS
-        response = httpx.request(method, url, content=body, headers=headers, timeout=timeout)
+        with client(url, timeout) as session:
+            response = session.request(method, url, content=body, headers=headers)
     except httpx.HTTPError as error:
         return Answer(0, time.monotonic() - started, str(error))
     return Answer(response.status_code, time.monotonic() - started, response.text)

@@ -11,7 +11,7 @@ from typing import Any
 
 from docker.models.containers import Container
 
-from kennel.doctor import Check, Checks, verdict
+from kennel.doctor import Check, Checks, outcome
 from kennel.doctor.engine import Ended, Engine
 from kennel.pictures.drawings import BREEDS, draw_set
 
@@ -79,10 +79,10 @@ def _check_failure(job: Job) -> Checks:
     ended = job.run()
     job.engine.owned(job.root, job.reference)
     remedy = "End with a code other than 0 when training fails, or SageMaker calls the job Completed"
-    yield verdict("failed job: exit code", ended.code not in (0, None), _code(ended), remedy)
+    yield outcome("failed job: exit code", ended.code not in (0, None), _code(ended), remedy)
     reason = job.failure()
     remedy = "Write the reason to /opt/ml/output/failure; it becomes the job's FailureReason"
-    yield verdict("failed job: failure file", bool(reason), _line(reason) or "missing", remedy)
+    yield outcome("failed job: failure file", bool(reason), _line(reason) or "missing", remedy)
 
 
 def _check_stop(job: Job, data: Path, patience: float) -> Checks:
@@ -96,9 +96,9 @@ def _check_stop(job: Job, data: Path, patience: float) -> Checks:
     if not begun:
         yield Check("stopped job: SIGTERM", "fail", f"ended by itself: {_last(ended.log)}", "Read what it printed")
         return
-    seen = f"ended {ended.seconds:.1f} s after SIGTERM" if ended.code is not None else f"alive after {patience:g} s"
+    seen = f"{_code(ended)} {ended.seconds:.1f} s after SIGTERM"
     remedy = f"Handle SIGTERM in process 1 (exec form, no shell): SageMaker kills after {STOP_SECONDS} s"
-    yield verdict("stopped job: SIGTERM", ended.code is not None, seen, remedy)
+    yield outcome("stopped job: SIGTERM", ended.code not in (None, 0), seen, remedy)
 
 
 def _check_success(job: Job, data: Path) -> Checks:
@@ -106,9 +106,9 @@ def _check_success(job: Job, data: Path) -> Checks:
     ended = job.run()
     job.engine.owned(job.root, job.reference)
     seen = f"{_code(ended)} after {ended.seconds:.0f} s" + (f": {_last(ended.log)}" if ended.code else "")
-    yield verdict("training job", ended.code == 0, seen, f"Read what it printed: {_last(ended.log)}")
+    yield outcome("training job", ended.code == 0, seen, "See what it printed; without a network it may lack --weights")
     left = sorted(path.name for path in (job.root / "model").iterdir())
-    yield verdict("artifact", bool(left), ", ".join(left[:5]) or "/opt/ml/model is empty", "Write to /opt/ml/model")
+    yield outcome("artifact", bool(left), ", ".join(left[:5]) or "/opt/ml/model is empty", "Write to /opt/ml/model")
 
 
 def _until_it_prints(engine: Engine, container: Container, within: float = 60) -> bool:

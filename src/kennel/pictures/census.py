@@ -10,7 +10,6 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from kennel.errors import PictureError
-from kennel.machine import cores
+from kennel.machine import cores, threads
 from kennel.pictures import decode
 from kennel.pictures.dataset import picture_files, split_folders
 from kennel.pictures.decode import Pixels
@@ -125,7 +124,7 @@ def take(root: Path, on_done: Callable[[int], None] = lambda count: None) -> Cen
     """Read every picture under `root`. on_done: told each time one more is done. Raises DataError if no data set."""
     folders = split_folders(root)
     files = [(split, label, path) for split, folder in folders.items() for label, path in picture_files(folder)]
-    with ThreadPoolExecutor(cores()) as pool:
+    with threads(cores()) as pool:
         findings = []
         for finding in pool.map(lambda each: examine(each[0], each[1], each[2], root), files):
             findings.append(finding)
@@ -135,8 +134,12 @@ def take(root: Path, on_done: Callable[[int], None] = lambda count: None) -> Cen
 
 def examine(split: str, label: str, path: Path, root: Path) -> Finding:
     """One picture's finding; a picture that cannot be used is a finding too."""
-    content = path.read_bytes()
-    name, digest = str(path.relative_to(root)), hashlib.sha256(content).hexdigest()
+    name = str(path.relative_to(root))
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return Finding(split, label, name, "", problem="unreadable")
+    digest = hashlib.sha256(content).hexdigest()
     try:
         picture = decode.open_picture(content)
         shrunk = decode.shrink(content)

@@ -7,14 +7,15 @@ and so on. The channels of a training job (`/opt/ml/input/data/<channel>`) have 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from kennel.errors import DataError
+from kennel.errors import DataError, PictureError
 from kennel.files import sha256_of
-from kennel.machine import cores
+from kennel.machine import cores, threads
 from kennel.pictures import decode, store
 from kennel.pictures.decode import Pixels
 
@@ -102,16 +103,25 @@ def picture_files(folder: Path) -> list[tuple[str, Path]]:
 
 def keys_of(paths: Sequence[Path]) -> list[str]:
     """sha256 of each file, several at a time (hashing lets go of the interpreter's lock)."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(cores()) as pool:
-        return list(pool.map(sha256_of, paths))
+    with threads(cores()) as pool:
+        return list(pool.map(_key, paths))
 
 
 def read_file(path: Path) -> Pixels:
     """A source file's shrunk pixels. Raises PictureError."""
-    with path.open("rb") as file:
-        return decode.shrink(file)
+    try:
+        with path.open("rb") as file:
+            return decode.shrink(file)
+    except OSError as error:
+        raise PictureError("unreadable", f"{path} cannot be read ({error.strerror})", "See its permissions") from error
+
+
+def _key(path: Path) -> str:
+    """The content's sha256; of a file that cannot be read, one of its name (decoding leaves it out)."""
+    try:
+        return sha256_of(path)
+    except OSError:
+        return hashlib.sha256(os.fsencode(path)).hexdigest()
 
 
 def _read_split(folder: Path) -> tuple[Picture, ...]:

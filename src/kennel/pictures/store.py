@@ -21,6 +21,7 @@ from safetensors.numpy import save
 
 from kennel.errors import DataError, PictureError
 from kennel.files import sha256_of, write_atomically
+from kennel.machine import threads
 from kennel.pictures.decode import PREPROCESSING, SIDE, Pixels
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def pack(
     """
     known = _known_digests(folder)
     shards, kept, left_out = {}, [], []
-    with ThreadPoolExecutor(workers) as pool:
+    with threads(workers) as pool:
         for group in _groups(pictures):
             name = _shard_name(group)
             path = folder / f"{name}.safetensors"

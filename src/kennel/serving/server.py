@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,8 @@ from typing import IO, Any
 import httpx
 
 from kennel import artifact
-from kennel.errors import ArtifactError, KennelError, ServerError
+from kennel.errors import ArtifactError, KennelError, ServerError, Stopped, one_line, stop_on_signals
+from kennel.serving.client import client
 from kennel.serving.settings import MAX_PORT, MEGABYTE, ServerSettings
 
 log = logging.getLogger(__name__)
@@ -40,25 +42,28 @@ STOP_SECONDS = 25
 
 def main() -> None:
     """`serve`, as SageMaker starts the image. Exit 2 with one line when the artifact or the settings are no good."""
+    stop_on_signals()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         sys.exit(serve(ServerSettings.from_environment()))
-    except KennelError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    except (KennelError, OSError) as error:
+        told = one_line(error) if isinstance(error, OSError) else error
+        print(told, file=sys.stderr)
+        sys.exit(told.exit_code)
 
 
 def serve(settings: ServerSettings, ready: Callable[[str], None] = lambda engine: None) -> int:
-    """Serve until SIGTERM or SIGINT (then 0), or until the server ends by itself (then its exit code).
+    """Serve until a signal raises Stopped (then 0), or until the server ends by itself (then its exit code).
 
     ready: told the engine's name once the server answers. Raises KennelError before anything listens.
     """
-    with running(settings) as (process, engine):
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, lambda number, frame: process.terminate())
-        ready(engine)
-        code = _wait(process)
-    return 0 if code in (0, -signal.SIGTERM, 128 + signal.SIGTERM) else code
+    try:
+        with running(settings) as (process, engine):
+            ready(engine)
+            return _wait(process)
+    except Stopped:
+        return 0
 
 
 @contextmanager
@@ -128,6 +133,7 @@ def _environment(settings: ServerSettings, folder: Path, engine: str) -> dict[st
         "KENNEL_ARTIFACT": str(folder),
         "KENNEL_ENGINE": engine,
         "KENNEL_THREADS": str(settings.threads),
+        "KENNEL_MAX_PIXELS": str(settings.max_pixels),
         "KENNEL_MAX_BODY": str(settings.max_payload_mb * MEGABYTE),
         "OMP_NUM_THREADS": str(settings.threads),
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -170,15 +176,15 @@ def _until_ready(settings: ServerSettings, process: subprocess.Popen[bytes]) -> 
     """Until /ping answers; the workers' own proof is then still running, and a request sent now waits for it."""
     address = f"http://{_reachable(settings.host)}:{settings.port}/ping"
     until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            raise ServerError(
-                f"the model server ended at its start (exit code {process.returncode})", "See its lines above"
-            )
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(address, timeout=2).status_code == 200:
-                return
-        time.sleep(0.05)
+    with client(address, seconds=2) as session:
+        while time.monotonic() < until:
+            if process.poll() is not None:
+                reason = f"the model server ended at its start (exit code {process.returncode})"
+                raise ServerError(reason, "See its lines above")
+            with contextlib.suppress(httpx.HTTPError):
+                if session.get(address).status_code == 200:
+                    return
+            time.sleep(0.05)
     raise ServerError(f"the model server did not answer within {START_SECONDS} s", "See its lines above")
 
 
@@ -194,14 +200,29 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the server and every process of its session."""
-    if process.poll() is None:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_SECONDS)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """End the server and every process of its session, whatever signals come meanwhile."""
+    with _unstoppable():
+        if process.poll() is None:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def _unstoppable() -> Iterator[None]:
+    """Signals that would raise wait; only the main thread can have such."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _refuse_taken_port(settings: ServerSettings) -> None:

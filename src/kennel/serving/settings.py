@@ -10,10 +10,25 @@ from pathlib import Path
 from kennel.contract import Contract
 from kennel.errors import SettingError
 from kennel.machine import cores
+from kennel.pictures.decode import MAX_PIXELS
 
 MEGABYTE = 1 << 20
 MAX_PORT = 32766
 """multi-model-server 1.1.11 holds ports in a signed 16-bit number and refuses larger ones."""
+
+
+JAVA_OPTIONS = "-XX:+ExitOnOutOfMemoryError -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData"
+"""A Java that is out of memory ends (and is started anew) in place of answering /ping by halves; a small, quick one."""
+BOUNDS = (
+    ("port", 1, MAX_PORT),
+    ("workers", 0, 512),
+    ("threads", 1, 512),
+    ("timeout_s", 1, 3600),
+    ("max_payload_mb", 1, 100),
+    ("max_pixels", 1, 1_000_000_000),
+    ("heap_mb", 64, 65536),
+)
+"""Field, least, most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +46,17 @@ class ServerSettings:
     threads: int = 1
     timeout_s: int = 60
     max_payload_mb: int = 6
+    max_pixels: int = MAX_PIXELS
     heap_mb: int = 512
     vm_arguments: str = ""
     engine: str = "auto"
     handler: str = "kennel.serving.handler"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.port <= MAX_PORT:
-            raise SettingError(f"port {self.port} is not from 1 to {MAX_PORT}", "Choose 8080, say")
+        for name, low, high in BOUNDS:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise SettingError(f"{name} = {value} is not from {low} to {high}", "Change it, or leave it away")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> ServerSettings:
@@ -50,15 +68,16 @@ class ServerSettings:
         default = cls(Path())
         return cls(
             artifact=Path(environment.get("KENNEL_ARTIFACT") or Contract.from_environment(environment).model),
-            host=environment.get("KENNEL_HOST", default.host),
+            host=environment.get("KENNEL_HOST") or default.host,
             port=number("SAGEMAKER_BIND_TO_PORT", default.port),
             workers=number("SAGEMAKER_MODEL_SERVER_WORKERS", default.workers),
             threads=number("KENNEL_THREADS", default.threads),
             timeout_s=number("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", default.timeout_s),
             max_payload_mb=number("SAGEMAKER_MAX_PAYLOAD_IN_MB", default.max_payload_mb),
+            max_pixels=number("KENNEL_MAX_PIXELS", default.max_pixels),
             heap_mb=number("KENNEL_HEAP_MB", default.heap_mb),
             vm_arguments=environment.get("SAGEMAKER_MODEL_SERVER_VMARGS", ""),
-            engine=environment.get("KENNEL_ENGINE", default.engine),
+            engine=environment.get("KENNEL_ENGINE") or default.engine,
         )
 
     @property
@@ -83,7 +102,7 @@ class ServerSettings:
             "decode_input_request": "false",
             "enable_envvars_config": "false",
             "async_logging": "true",
-            "vmargs": self.vm_arguments or f"{heap} -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData",
+            "vmargs": self.vm_arguments or f"{heap} {JAVA_OPTIONS}",
         }
         return "".join(f"{name}={value}\n" for name, value in lines.items())
 
@@ -91,6 +110,6 @@ class ServerSettings:
 def _number(name: str, text: str | None, default: int) -> int:
     if text is None or not text.strip():
         return default
-    if not text.strip().isdigit():
+    if not (text.strip().isascii() and text.strip().isdigit()):
         raise SettingError(f"{name}={text!r} is not a whole number", f"Set it to {default}, say")
     return int(text)

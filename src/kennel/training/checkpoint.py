@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from kennel.files import write_atomically
+from kennel.files import forget_drafts, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class Checkpoint:
             tensors |= {f"optimizer/{number}/{key}": torch.as_tensor(value) for key, value in values.items()}
         whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         described = json.dumps({"fingerprint": self.fingerprint, **about}, sort_keys=True)
+        forget_drafts(self.path)
         write_atomically(self.path, save(whole, metadata={"kennel": described}))
 
     def restore(self, module: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

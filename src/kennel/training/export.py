@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -36,7 +36,7 @@ class Int8:
 def int8_backbone(weights: Weights, train: Sequence[Picture], folder: Path, workers: int) -> Int8:
     """The int8 form of `weights`, calibrated on pictures spread over the training split; made once, then kept."""
     chosen = spread(train, CALIBRATION_PICTURES)
-    parts = [weights.digest, weights.stride, version("nncf"), *(picture.key for picture in chosen)]
+    parts = [weights.digest, weights.stride, version("nncf"), version("openvino"), *(picture.key for picture in chosen)]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     path = folder / f"{digest[:24]}.xml"
     if not path.exists():
@@ -70,9 +70,9 @@ def make_proof(test: Sequence[Picture], float32: Classifier, int8: Path, workers
 
 def _quantise_into(path: Path, weights: Weights, pictures: Pictures) -> None:
     graph = quantise(backbone_graph(weights), np.split(pictures, len(pictures)))
-    draft = path.with_name(f"draft-{os.getpid()}.xml")
-    write_graph(graph, draft)
-    # The .xml last: it is what says that the pair is whole.
-    for suffix in (".bin", ".xml"):
-        write_atomically(path.with_suffix(suffix), draft.with_suffix(suffix).read_bytes())
-        draft.with_suffix(suffix).unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / path.name
+        write_graph(graph, draft)
+        # The .xml last: it is what says that the pair is whole.
+        for suffix in (".bin", ".xml"):
+            write_atomically(path.with_suffix(suffix), draft.with_suffix(suffix).read_bytes())

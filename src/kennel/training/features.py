@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from safetensors.numpy import save
 from kennel.engines import Engine, Features, Pictures
 from kennel.errors import PictureError
 from kennel.files import write_atomically
+from kennel.machine import threads
 from kennel.pictures.dataset import Picture
 from kennel.pictures.decode import PREPROCESSING, Pixels
 from kennel.pictures.views import view
@@ -50,7 +52,7 @@ class FeatureCache:
 
     def missing(self, pictures: Sequence[Picture], views: int) -> list[Wanted]:
         """Pictures with the numbers of their views that are not kept yet; each content once."""
-        kept = {row for shard in self._shards() for row in shard}
+        kept = {row for rows, _ in self._shards() for row in rows}
         unique = {picture.key: picture for picture in pictures}.values()
         wanted = ((picture, [v for v in range(views) if (picture.key, v) not in kept]) for picture in unique)
         return [(picture, numbers) for picture, numbers in wanted if numbers]
@@ -70,27 +72,28 @@ class FeatureCache:
                 places.setdefault((picture.key, number), []).append(place)
         found = np.empty((len(pictures), views, FEATURES), np.float32)
         seen = np.zeros((len(pictures), views), bool)
-        for rows, features in self._read_shards():
-            for row, values in zip(rows, features, strict=True):
-                for place in places.get(row, ()):
-                    found[place, row[1]], seen[place, row[1]] = values, True
+        for rows, read in self._shards():
+            wanted = [(number, place, row[1]) for number, row in enumerate(rows) for place in places.get(row, ())]
+            if wanted:
+                source, target, view_number = (np.array(each) for each in zip(*wanted, strict=True))
+                found[target, view_number] = read()[source]
+                seen[target, view_number] = True
         whole = np.flatnonzero(seen.all(axis=1))
         kept = tuple(pictures[place] for place in whole)
         left_out = tuple(pictures[place] for place in np.flatnonzero(~seen.all(axis=1)))
         return SplitFeatures(found if not left_out else found[whole], kept, left_out)
 
-    def _shards(self) -> Iterator[list[Row]]:
+    def _shards(self) -> Iterator[tuple[list[Row], Callable[[], Features]]]:
+        """Each shard's rows, and a way to read its features."""
         for path in sorted(self.folder.glob("*.safetensors")):
             try:
                 with safe_open(path, framework="numpy") as file:
-                    yield _rows(file.get_tensor("keys"), file.get_tensor("views"))
-            except (SafetensorError, OSError):
-                path.unlink(missing_ok=True)  # a damaged shard is computed again
-
-    def _read_shards(self) -> Iterator[tuple[list[Row], Features]]:
-        for path in sorted(self.folder.glob("*.safetensors")):
-            with safe_open(path, framework="numpy") as file:
-                yield _rows(file.get_tensor("keys"), file.get_tensor("views")), file.get_tensor("features")
+                    rows = _rows(file.get_tensor("keys"), file.get_tensor("views"))
+                    yield rows, partial(file.get_tensor, "features")
+            except SafetensorError:
+                path.unlink(missing_ok=True)  # damaged: computed again
+            except FileNotFoundError:
+                continue  # another training found it damaged
 
 
 def compute(
@@ -103,8 +106,9 @@ def compute(
 ) -> None:
     """Compute and keep what is missing. workers: threads that read and decode; on_done: told of pictures finished."""
     missing = cache.missing(pictures, views)
+    on_done(len(pictures) - len(missing))
     groups = [missing[start : start + PER_SHARD] for start in range(0, len(missing), PER_SHARD)]
-    with ThreadPoolExecutor(workers) as pool:
+    with threads(workers) as pool:
         reading: list[Future[Pictures | None]] = []
         for place, group in enumerate(groups):
             read = [each.result() for each in reading or _start(pool, group)]
@@ -115,7 +119,7 @@ def compute(
 
 def read_crops(pictures: Sequence[Picture], workers: int) -> Pictures:
     """The centre crops of pictures that can be read: uint8 [n, 224, 224, 3]."""
-    with ThreadPoolExecutor(workers) as pool:
+    with threads(workers) as pool:
         read = pool.map(lambda picture: _read_views(picture, [0]), pictures)
         return np.concatenate([each for each in read if each is not None])
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -17,7 +20,7 @@ from kennel.engines.torch import TorchEngine
 from kennel.errors import DataError, PictureError
 from kennel.files import write_atomically
 from kennel.hyperparameters import Hyperparameters
-from kennel.machine import cores
+from kennel.machine import cores, threads
 from kennel.network import backbone_of, build, new_head, normalise
 from kennel.pictures import dataset
 from kennel.pictures.dataset import Picture
@@ -53,27 +56,38 @@ def train(
     weights: see `kennel.weights.pretrained`. Goes on where an earlier call with the same data, weights and
     hyperparameters was interrupted. Raises KennelError.
     """
-    progress = progress or Progress()
+    artifact.make_room(job.model)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_num_threads(cores())  # a container's quota, which torch does not look at
     with join() as world:
+        progress = progress if progress and world.leads else Progress()
         with progress.step("read the data set"):
             data = dataset.load(job.data)
         with progress.step("pretrained weights"):
-            initial = pretrained(weights)
+            initial = _one_after_another(world, partial(pretrained, weights))
         count = workers or cores()
         setup = Setup(job, data, initial, hyperparameters, world, count, progress)
         return _train_head(setup) if hyperparameters.trainable == "head" else _train_network(setup)
 
 
+def _one_after_another(world: World, work: Callable[[], Weights]) -> Weights:
+    """First one process of each host (it may download), then the others (they find it in the cache)."""
+    if world.local_rank > 0:
+        world.wait()
+    found = work()
+    if world.local_rank == 0:
+        world.wait()
+    return found
+
+
 def features_of(setup: Setup, weights: Weights, engine: Engine, split: str, views: int, key: str = "") -> SplitFeatures:
     """The features of a split, through the cache; every process of a host computes its share. Raises DataError."""
-    cache = FeatureCache(setup.job.cache / "features", weights.digest, key or engine.name)
+    library = version("torch" if engine.name.startswith("torch") else "openvino")
+    cache = FeatureCache(setup.job.cache / "features", weights.digest, f"{key or engine.name}-{library}")
     pictures, world = setup.data.splits[split], setup.world
     mine = pictures[world.local_rank :: world.local_size]
     title = f"features of {split}" + (f" ({engine.name})" if key else "")
     with setup.progress.step(title, len(mine)) as advance:
-        todo = sum(1 for _ in cache.missing(mine, views))
-        advance(len(mine) - todo)
         compute(mine, views, engine, cache, setup.workers, advance)
         world.wait()
     found = cache.collect(pictures, views)
@@ -86,7 +100,9 @@ def features_of(setup: Setup, weights: Weights, engine: Engine, split: str, view
 
 def float32(weights: Weights, world: World) -> Engine:
     """The engine for features: torch on a GPU, OpenVINO on a CPU, float32 both."""
-    return TorchEngine(weights, str(world.device)) if world.device.type == "cuda" else float32_engine(weights)
+    if world.device.type == "cuda":
+        return TorchEngine(weights, str(world.device))
+    return float32_engine(weights, threads=max(1, cores() // world.local_size))
 
 
 def _train_head(setup: Setup) -> Artifact | None:
@@ -137,11 +153,14 @@ class PicturesIn(nn.Module):
 def _fit(setup: Setup, module: nn.Module, source: Source) -> Fitted:
     epochs = setup.hyperparameters.epochs
     with setup.progress.step("train", epochs) as advance:
+        done = 0
 
         def tell(epoch: Epoch) -> None:
+            nonlocal done
             for line in epoch.lines():
                 setup.progress.say(line)
-            advance(1)
+            advance(epoch.number - done)  # more than 1 at the first epoch after a restart
+            done = epoch.number
 
         checkpoint = Checkpoint(setup.job.checkpoint, setup.fingerprint)
         return fit(module, source, setup.hyperparameters, checkpoint, setup.world, tell)
@@ -171,10 +190,8 @@ def _finish(setup: Setup, fitted: Fitted, weights: Weights, head: Head, engine: 
 
 def _readable(setup: Setup, split: str) -> list[Picture]:
     """The pictures of a split that can be decoded; each is tried once before a long training relies on it."""
-    from concurrent.futures import ThreadPoolExecutor
-
     pictures = setup.data.splits[split]
-    with setup.progress.step(f"check {split}", len(pictures)) as advance, ThreadPoolExecutor(setup.workers) as pool:
+    with setup.progress.step(f"check {split}", len(pictures)) as advance, threads(setup.workers) as pool:
         kept = []
         for picture, fine in zip(pictures, pool.map(_can_read, pictures), strict=True):
             kept += [picture] if fine else []

@@ -1,28 +1,26 @@
 """What `train` runs in the training image (`SAGEMAKER_TRAINING_MODULE=kennel.training.sagemaker:main`).
 
-sagemaker-training calls `main` in its own process, so SIGTERM (a stopped job, a spot interruption) comes to us.
+sagemaker-training calls `main` in its own process, so SIGTERM (a stopped job, a spot interruption) comes to us. With
+several hosts or GPUs that toolkit's own runner starts torchrun, which starts this file once for each.
+
+Imports nothing heavy by itself: until `main` runs, process 1 of a container would not notice SIGTERM.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
+import subprocess
 import sys
 from pathlib import Path
-from types import FrameType
-
-from sagemaker_training.errors import ClientError
 
 from kennel.contract import Contract
-from kennel.errors import KennelError, Stopped
-from kennel.hyperparameters import parse
-from kennel.progress import Printer, Progress
-from kennel.training.job import Job
-from kennel.training.run import train
+from kennel.errors import KennelError, Stopped, one_line, stop_on_signals
 
 WEIGHTS = "weights"
 """A channel of this name, if there is one, holds the pretrained weights (jobs without a network need it)."""
+STOP_SECONDS = 60
+"""For torchrun to end its processes; SageMaker kills 120 s after SIGTERM."""
 
 
 def main() -> None:
@@ -30,18 +28,29 @@ def main() -> None:
 
     sagemaker-training turns any SystemExit into exit code 0, a ClientError into 1 and a failure file with its text.
     """
+    stop_on_signals()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
-    signal.signal(signal.SIGTERM, _stop)
     contract = Contract.from_environment()
-    # Where the folder is missing, the toolkit cannot write the failure file, and that hides the exit code too.
-    contract.failure.parent.mkdir(parents=True, exist_ok=True)
     try:
-        train(Job.under(contract), parse(contract.hyperparameters()), weights_of(contract), Progress(Printer()))
+        # Where the folder is missing, the toolkit cannot write the failure file, and that hides the exit code too.
+        contract.failure.parent.mkdir(parents=True, exist_ok=True)
+        processes = processes_per_host()
+        if "RANK" not in os.environ and (processes > 1 or len(contract.hosts()) > 1):
+            _train_in_many(contract, processes)
+        else:
+            _train(contract)
     except Stopped as stopped:
         print(stopped, file=sys.stderr, flush=True)
         os._exit(stopped.exit_code)
-    except KennelError as error:
-        raise ClientError(str(error)) from error
+    except (KennelError, OSError) as error:
+        _fail(contract, one_line(error) if isinstance(error, OSError) else error)
+
+
+def processes_per_host() -> int:
+    """A process a GPU; KENNEL_PROCESSES_PER_HOST says otherwise."""
+    import torch
+
+    return int(os.environ.get("KENNEL_PROCESSES_PER_HOST") or max(1, torch.cuda.device_count()))
 
 
 def weights_of(contract: Contract) -> str:
@@ -51,5 +60,49 @@ def weights_of(contract: Contract) -> str:
     return str(files[0]) if files else os.environ.get("KENNEL_WEIGHTS", "auto")
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped(number, "Checkpoints are kept; the same job goes on from them")
+def _train(contract: Contract) -> None:
+    from kennel.hyperparameters import parse
+    from kennel.progress import Printer, Progress
+    from kennel.training.job import Job
+    from kennel.training.run import train
+
+    train(Job.under(contract), parse(contract.hyperparameters()), weights_of(contract), Progress(Printer()))
+
+
+def _train_in_many(contract: Contract, processes: int) -> None:
+    """torchrun on this host, by sagemaker-training's runner; raises KennelError when it fails."""
+    from sagemaker_training import environment
+    from sagemaker_training.torch_distributed import TorchDistributedRunner
+
+    settings = environment.Environment()
+    Path(environment.code_dir).mkdir(parents=True, exist_ok=True)  # the runner's working folder
+    runner = TorchDistributedRunner(
+        str(Path(__file__)), [], {}, processes, contract.hosts()[0], contract.hosts(), contract.current_host(),
+        settings.network_interface_name,
+    )  # fmt: skip
+    process: subprocess.Popen[bytes] = runner.run(capture_error=False, wait=False)
+    try:
+        code = process.wait()
+    except Stopped:
+        process.terminate()
+        process.wait(STOP_SECONDS)
+        raise
+    if code:
+        told = contract.failure.read_text() if contract.failure.is_file() else f"torchrun ended with exit code {code}"
+        raise KennelError(told)
+
+
+def _fail(contract: Contract, error: KennelError) -> None:
+    """Tell why: to the toolkit, which writes the failure file; or, in one of torchrun's processes, by ourselves."""
+    from sagemaker_training.errors import ClientError
+
+    if "RANK" not in os.environ:
+        raise ClientError(str(error)) from error
+    if os.environ["RANK"] == "0":
+        contract.failure.write_text(str(error))
+    print(error, file=sys.stderr, flush=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

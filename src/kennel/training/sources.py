@@ -7,7 +7,7 @@ was interrupted ends as if it had not been.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kennel.engines import Pictures
+from kennel.machine import threads
 from kennel.pictures.dataset import Picture
 from kennel.pictures.views import random_view, view
 from kennel.training.features import SplitFeatures
@@ -117,7 +118,7 @@ class PictureSource:
         pictures: Sequence[Picture],
         epoch: int | None,
     ) -> Iterator[Batch]:
-        with ThreadPoolExecutor(self._workers) as pool:
+        with threads(self._workers) as pool:
             waiting: list[tuple[list[Future[Pictures]], list[int]]] = []
             for rows in groups:
                 mine = [int(row) for row in self._part.of(rows)]

@@ -85,8 +85,9 @@ def fit(
         history.append(epoch)
         if epoch.valid_loss <= min(each.valid_loss for each in history):
             best = {name: value.detach().cpu().clone() for name, value in trained(module).items()}
-        if world.leads:
+        if world.local_rank == 0:  # every host goes on from its own disk
             checkpoint.save(module, best, optimizer, _about(history, scaler))
+        if world.leads:
             on_epoch(epoch)
         log.debug("epoch %d took %.2f s", number, time.monotonic() - started)
     module.load_state_dict(best, strict=False)

@@ -47,7 +47,10 @@ def join(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
     if size == 1:
         yield World(0, 1, 0, 1, device)
         return
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    # Sums of metrics are on the CPU, gradients where the network is.
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield World(rank, size, local, beside, device)
     finally:

