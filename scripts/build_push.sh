@@ -176,8 +176,11 @@ already_there() {
 }
 
 login() {
+  local token
   {
-    aws ecr get-login-password --region "$REGION" | "$DOCKER" login --username AWS --password-stdin "$REGISTRY"
+    # First the one, then the other: in a pipe Docker's complaint of an empty password would hide AWS's reason.
+    token=$(aws ecr get-login-password --region "$REGION") &&
+      "$DOCKER" login --username AWS --password-stdin "$REGISTRY" <<<"$token"
   } >"$LOG" 2>&1 || fail "no login to $REGISTRY ($(reason))" "Ask for ecr:GetAuthorizationToken, and see that the host can be reached"
 }
 
@@ -218,8 +221,8 @@ explain_build() {
     fail "$what: wrong platform, this machine cannot run $PLATFORM" \
       "Let it: docker run --privileged --rm tonistiigi/binfmt --install amd64, or build on the base of that platform"
   ! logged 'CERTIFICATE_VERIFY_FAILED' || fail "$what: pip trusts no certificate here" "Set KENNEL_CA_BUNDLE to yours"
-  ! logged 'load metadata for|failed to resolve source metadata|pull access denied' ||
-    ! logged 'no such host|not found|denied|i/o timeout|connection refused' ||
+  # On one line: every build loads metadata, and what is "not found" later on is something else.
+  ! logged '(LLB definition|source metadata|pull access).*(no such host|not found|denied|i/o timeout|refused)' ||
     fail "$what: its base cannot be pulled" "Set KENNEL_BASE_IMAGE to one you have; scripts/base_image.sh makes one"
   ! logged 'No matching distribution' ||
     fail "$what: pip does not find $(grep -oE 'found for .*' "$LOG" | tail -n 1 | cut -c 11-)" \

@@ -9,12 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from kennel import artifact
 from kennel.training.job import Job
 
-SETTINGS = ("epochs=60", "batch_size=1", "seed=3")
+SETTINGS = ("epochs=40", "batch_size=1", "seed=3")
 
 
 def command(data: Path, out: Path, *settings: str, start: tuple[str, ...] = (sys.executable,)) -> list[str]:
@@ -80,7 +81,7 @@ def test_killed_while_features_are_computed_nothing_is_lost(job: Job, cache: Pat
     fresh = tmp_path / "cache"
     fresh.mkdir()
     (fresh / "weights").symlink_to(cache / "weights")
-    arguments = command(job.data, tmp_path / "out", "epochs=2")
+    arguments = command(job.data, tmp_path / "out", "epochs=2", "views=1")
     code, _ = send_when("features of valid …", signal.SIGKILL, arguments, fresh)
     assert code == -signal.SIGKILL
     shards = list((fresh / "training/features").rglob("*.safetensors"))
@@ -164,3 +165,22 @@ class TestUnderTheContract:
         done = self.run(root, cache, KENNEL_PROCESSES_PER_HOST="2")
         assert done.returncode == 1
         assert "epochs" in (root / "output/failure").read_text()
+
+    def test_several_processes_end_with_the_job(self, job: Job, cache: Path, tmp_path: Path) -> None:
+        root = self.root(job.data, tmp_path / "ml", {"epochs": "500", "batch_size": "2"})
+        started = environment(cache) | {
+            "SAGEMAKER_BASE_DIR": str(root),
+            "SAGEMAKER_TRAINING_MODULE": "kennel.training.sagemaker:main",
+            "KENNEL_PROCESSES_PER_HOST": "2",
+        }
+        program = Path(sys.executable).parent / "train"
+        process = subprocess.Popen([program], env=started, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert process.stdout is not None
+        assert any("epoch=2" in line for line in process.stdout)
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        process.stdout.read()
+        assert process.wait(timeout=90) == 143
+        assert len(family) >= 3
+        assert psutil.wait_procs(family, timeout=5)[1] == []
+        assert not (root / "model" / artifact.CARD).exists()

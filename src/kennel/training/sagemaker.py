@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -75,21 +74,31 @@ def _train_in_many(contract: Contract, processes: int) -> None:
     from sagemaker_training.torch_distributed import TorchDistributedRunner
 
     settings = environment.Environment()
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # torchrun is there
     Path(environment.code_dir).mkdir(parents=True, exist_ok=True)  # the runner's working folder
     runner = TorchDistributedRunner(
         str(Path(__file__)), [], {}, processes, contract.hosts()[0], contract.hosts(), contract.current_host(),
         settings.network_interface_name,
     )  # fmt: skip
-    process: subprocess.Popen[bytes] = runner.run(capture_error=False, wait=False)
     try:
-        code = process.wait()
+        code, _, _ = runner.run(capture_error=False, wait=False)  # which waits all the same, and returns the exit code
     except Stopped:
-        process.terminate()
-        process.wait(STOP_SECONDS)
+        _end_children()
         raise
     if code:
         told = contract.failure.read_text() if contract.failure.is_file() else f"torchrun ended with exit code {code}"
         raise KennelError(told)
+
+
+def _end_children() -> None:
+    """SIGTERM for torchrun, which hands it on; SIGKILL for what is still there after a minute."""
+    import psutil
+
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        child.terminate()
+    for child in psutil.wait_procs(children, STOP_SECONDS)[1]:
+        child.kill()
 
 
 def _fail(contract: Contract, error: KennelError) -> None:
