@@ -1,6 +1,6 @@
 """The tree of errors. Each carries one line that says what is wrong and one that says what to do about it.
 
-Errors are raised where they are found and caught once, in `kennel.cli`, which prints them and exits.
+Errors are raised where they are found and caught once, at an entry point, which prints them and exits.
 Nothing here knows how an error is shown.
 """
 

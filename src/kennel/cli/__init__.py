@@ -1,4 +1,4 @@
-"""`kennel …`: the command line. The one place that prints for a person and exits."""
+"""`kennel …`: the command line, what a person sees of it all."""
 
 from __future__ import annotations
 
