@@ -13,6 +13,8 @@ from kennel.errors import ArtifactError
 
 app = typer.Typer(help="Artifacts: show the card, prove it, pack model.tar.gz.", no_args_is_help=True)
 
+WORST = 5
+"""Labels shown with their accuracy; the report has all."""
 Where = Annotated[Path, typer.Argument(help="What --out of train made, its model/, or a model.tar.gz.")]
 
 
@@ -23,6 +25,7 @@ def show(
 ) -> None:
     """Print the card: labels, metrics, engines, hyperparameters, provenance. The files are checked on the way."""
     from kennel import artifact as artifacts
+    from kennel.reports.training import breed, by_label
 
     with artifacts.opened(path) as found:
         card = found.card
@@ -36,6 +39,8 @@ def show(
     for name, engine in card.engines.items():
         default = "  (serves by default on a CPU)" if name == card.default_engine else ""
         table.add_row(f"engine {name}", f"{engine.accuracy:.4f} on test, {engine.lost_points:.2f} points lost{default}")
+    for each in by_label(card)[:WORST]:
+        table.add_row(f"worst: {breed(each.label)}", f"{each.right} of {each.pictures} right")
     for name, text in (card.hyperparameters | card.provenance).items():
         table.add_row(name, str(text))
     out.print(table)

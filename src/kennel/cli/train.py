@@ -37,7 +37,7 @@ def train(
     from kennel.training.job import Job
     from kennel.training.run import train as run
 
-    work = progress(say_lines=False)
+    work = progress()
     job = Job.plain(data, out_folder)
     artifact = run(job, parameters, weights, work, workers)
     if artifact is None:
