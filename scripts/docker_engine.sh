@@ -45,9 +45,20 @@ start_engine() {
   fi
   [[ -z ${DOCKER_HOST:-} ]] || fail "no engine answers at DOCKER_HOST=$DOCKER_HOST" "Start it, or unset DOCKER_HOST"
   install_packages dockerd:docker.io iptables:iptables
+  forget_killed /var/run/docker.pid
+  forget_killed /var/run/docker/containerd/containerd.pid
   start_in_background dockerd dockerd
   wait_until 60 engine_answers dockerd
   echo "Docker engine $(engine_version) started; log: $STATE/dockerd.log"
+}
+
+# An engine that was killed leaves its number behind, and the next one refuses to start while any process has it.
+forget_killed() {
+  local pid
+  pid=$(cat "$1" 2>/dev/null) || return 0
+  if [[ ! -e /proc/$pid/exe ]] || ! readlink "/proc/$pid/exe" | grep -qE '/(dockerd|containerd)'; then
+    rm -f "$1"
+  fi
 }
 
 stop_engine() {
