@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kennel.artifact import Card, EngineCard, Evaluation
+from kennel.pictures import dataset
 from kennel.pictures.census import Census, take, thumbnail
 from kennel.pictures.decode import shrink
 from kennel.pictures.drawings import BREEDS, draw_set
@@ -200,8 +201,8 @@ def test_the_worst_pairs_are_the_most_frequent_twelve() -> None:
 
 
 def test_a_label_is_shown_as_its_breed() -> None:
-    assert training_report.breed("016.German_shepherd_dog") == "German shepherd dog"
-    assert training_report.breed("cat") == "cat"
+    assert dataset.breed("016.German_shepherd_dog") == "German shepherd dog"
+    assert dataset.breed("cat") == "cat"
 
 
 def test_the_contact_sheet_of_a_sound_set_shows_a_few_pictures_of_every_label(drawn: Path) -> None:

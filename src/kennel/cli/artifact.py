@@ -25,7 +25,8 @@ def show(
 ) -> None:
     """Print the card: labels, metrics, engines, hyperparameters, provenance. The files are checked on the way."""
     from kennel import artifact as artifacts
-    from kennel.reports.training import breed, by_label
+    from kennel.pictures.dataset import breed
+    from kennel.reports.training import by_label
 
     with artifacts.opened(path) as found:
         card = found.card

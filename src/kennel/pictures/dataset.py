@@ -90,6 +90,11 @@ def split_folders(root: Path) -> dict[str, Path]:
     raise DataError(f"{root} is no data set", EXPECTED)
 
 
+def breed(label: str) -> str:
+    """`016.German_shepherd_dog` → `German shepherd dog`."""
+    return label.split(".", 1)[-1].replace("_", " ")
+
+
 def picture_files(folder: Path) -> list[tuple[str, Path]]:
     """(label, file) for every file with a picture's suffix, sorted; none that is hidden or in a hidden folder.
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from markupsafe import Markup
 
 from kennel.artifact import Card
+from kennel.pictures.dataset import breed
 from kennel.reports.page import BLUE, MUTED, ORANGE, axes, jpeg, render, svg
 
 WORST = 12
@@ -65,11 +66,6 @@ def page(card: Card, history: Sequence[Row], confusions: Sequence[Confusion]) ->
         labels=by_label(card),
         plots=[_curve(history, "loss", card.best_epoch), _curve(history, "accuracy", card.best_epoch)],
     )
-
-
-def breed(label: str) -> str:
-    """`016.German_shepherd_dog` → `German shepherd dog`."""
-    return label.split(".", 1)[-1].replace("_", " ")
 
 
 def by_label(card: Card) -> list[LabelAccuracy]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from kennel.engines import Classifier
 from kennel.errors import PictureError
+from kennel.pictures.dataset import breed
 from kennel.pictures.decode import MAX_PIXELS, crop
 
 log = logging.getLogger(__name__)
@@ -90,11 +91,6 @@ class Refused(Exception):
 def refused(status: int, message: str, remedy: str) -> Response:
     """An error as one line of JSON."""
     return Response(status, JSON, json.dumps({"error": message, "remedy": remedy}))
-
-
-def breed(label: str) -> str:
-    """`016.German_shepherd_dog` → `German shepherd dog`."""
-    return label.split(".", 1)[-1].replace("_", " ")
 
 
 def _accepted(accept: str) -> str:
