@@ -27,7 +27,7 @@ class Hyperparameters(BaseModel):
         Field(
             ge=1,
             le=10,
-            description="views of a training picture: 1 centre, 2 with its mirror image, up to 10 with the corners",
+            description="views of a picture that the head learns from: 1 centre, 2 its mirror image too, up to 10",
         ),
     ] = 2
     trainable: Annotated[

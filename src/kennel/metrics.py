@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """name: as in SageMaker's MetricDefinitions, `split:quantity`. larger_is_better: None when neither is."""
+    """name: as in SageMaker's MetricDefinitions, `split:quantity`."""
 
     name: str
-    larger_is_better: bool | None
+    larger_is_better: bool
 
     def line(self, value: float, epoch: int | None = None) -> str:
         """`metric valid:loss=0.532118 epoch=3`."""

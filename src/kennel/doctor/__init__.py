@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +29,5 @@ def outcome(name: str, fine: bool, seen: str, remedy: str) -> Check:
 
 
 Checks = Iterator[Check]
-Step = Callable[[], Checks]
 
-__all__ = ["Check", "Checks", "State", "Step", "outcome"]
+__all__ = ["Check", "Checks", "State", "outcome"]
