@@ -47,5 +47,5 @@ $(READY): pyproject.toml
 		{ echo "kennel needs Python 3.11 or 3.12: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@echo "setting up .venv (about 2 GB; two minutes and more, once)" >&2
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train,serve,java,local,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train,serve,java,cloud,local,dev]'
 	@touch $@

@@ -12,8 +12,8 @@ from pathlib import Path
 import docker
 import pytest
 
+from kennel.containers import Engine, EngineError, Image
 from kennel.doctor import Check, facts, serving, training
-from kennel.doctor.engine import Engine, EngineError, Image
 
 PROGRAMS = Path(__file__).parent / "images"
 SOUND = Image("kennel:1", {"User": "", "Entrypoint": None, "Cmd": ["train"]}, "linux/amd64", 10**9, facts.DOCKER_V2)

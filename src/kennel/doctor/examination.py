@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from kennel.containers import Engine
 from kennel.doctor import Check, Checks, facts, serving, training
-from kennel.doctor.engine import Engine
 
 
 def examine(reference: str, artifact: Path | None = None, weights: Path | None = None) -> Checks:

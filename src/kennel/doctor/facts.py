@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from kennel.containers import Image
 from kennel.doctor import Check, Checks, outcome
-from kennel.doctor.engine import Image
 
 PLATFORM = "linux/amd64"
 DOCKER_V2 = "application/vnd.docker.distribution.manifest.v2+json"

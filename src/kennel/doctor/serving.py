@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 from docker.models.containers import Container
 
+from kennel.containers import Engine
 from kennel.doctor import Check, Checks, outcome
-from kennel.doctor.engine import Engine
 from kennel.pictures.drawings import BREEDS, draw
 from kennel.serving.client import client
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from docker.models.containers import Container
 
+from kennel.containers import Ended, Engine
 from kennel.doctor import Check, Checks, outcome
-from kennel.doctor.engine import Ended, Engine
 from kennel.pictures.drawings import BREEDS, draw_set
 
 STOP_SECONDS = 120

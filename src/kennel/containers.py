@@ -1,4 +1,7 @@
-"""The seam to Docker: images and containers as the checks need them. Everything started here is removed again."""
+"""The seam to Docker: images and containers as the checks and the local AWS need them.
+
+Everything that is started here is removed again.
+"""
 
 from __future__ import annotations
 

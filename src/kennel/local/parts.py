@@ -1,0 +1,200 @@
+"""The seams inside the local AWS: what its services are handed, as types. No behaviour."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+Document = dict[str, Any]
+"""A request, an answer or a stored resource: JSON values in AWS's own member names; times are epoch seconds (float)."""
+Operation = Callable[[Document], Document]
+"""One API operation: the checked request → the answer. Raises Refused."""
+
+
+class Clock(Protocol):
+    """Time, which a test may let run faster."""
+
+    def now(self) -> float:
+        """Epoch seconds."""
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Wait until the event is set, at most so many seconds of this clock; whether it is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object of S3. path: its bytes on this disk, never to be written to."""
+
+    key: str
+    size: int
+    path: Path
+
+
+class Objects(Protocol):
+    """S3 from inside the server. Raises Refused (NoSuchBucket, NoSuchKey)."""
+
+    def list(self, bucket: str, prefix: str) -> Sequence[StoredObject]:
+        """Sorted by key."""
+
+    def get(self, bucket: str, key: str) -> StoredObject: ...
+
+    def put(self, bucket: str, key: str, source: Path) -> None:
+        """Keep a file's bytes under the key; durable when this returns."""
+
+    def delete(self, bucket: str, key: str) -> None: ...
+
+
+class Logs(Protocol):
+    """CloudWatch Logs from inside the server."""
+
+    def write(self, group: str, stream: str, lines: Sequence[tuple[float, str]]) -> None:
+        """(epoch seconds, text) each; group and stream are made if missing."""
+
+
+class CloudWatch(Protocol):
+    """CloudWatch's metrics from inside the server."""
+
+    def put(
+        self, namespace: str, name: str, value: float, dimensions: Mapping[str, str], unit: str, time: float
+    ) -> None: ...
+
+
+class Roles(Protocol):
+    """IAM from inside the server."""
+
+    def check_assumable(self, role_arn: str, principal: str) -> None:
+        """Raises Refused, as AWS words it, unless the role exists and trusts the principal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a runner starts: one host of a training job, or one endpoint instance.
+
+    name: unique on this server (`training-JOB-algo-1`), letters, digits and dashes. root: the folder that is /opt/ml
+    to it. read_only: folders below root that it may not write to. log: the file its output is added to (both streams).
+    host: its name among the job's hosts. network: containers of one network find each other by host.
+    isolated: no way out to any network.
+    """
+
+    name: str
+    image: str
+    command: Literal["train", "serve"]
+    root: Path
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    read_only: tuple[Path, ...] = ()
+    host: str = "algo-1"
+    network: str | None = None
+    isolated: bool = False
+
+
+class Running(Protocol):
+    """Started work. Every method may be called at any time, from any thread, more than once."""
+
+    @property
+    def address(self) -> str | None:
+        """`http://127.0.0.1:PORT` of a `serve`; None of a `train`."""
+
+    def exit_code(self) -> int | None:
+        """None while it runs; 137 for one that was killed (also for memory), 143 after SIGTERM, as Docker tells it."""
+
+    def out_of_memory(self) -> bool:
+        """Whether the kernel ended it for memory, as far as can be known."""
+
+    def terminate(self) -> None:
+        """SIGTERM to its first process."""
+
+    def kill(self) -> None:
+        """SIGKILL to all of it."""
+
+    def close(self) -> None:
+        """End what is left of it; no process, container or root-owned file of it remains."""
+
+
+class Runner(Protocol):
+    """Starts work, in containers or as processes."""
+
+    @property
+    def name(self) -> Literal["docker", "process"]: ...
+
+    @property
+    def interface(self) -> str:
+        """The network interface by which hosts of one job see each other (`eth0`, `lo`)."""
+
+    def hosts(self, count: int) -> list[str]:
+        """Names for the hosts of one job which find each other, sorted."""
+
+    def network(self, name: str) -> AbstractContextManager[str | None]:
+        """A network for several hosts; None where none is needed."""
+
+    def start(self, work: Work) -> Running:
+        """Raises kennel.errors.KennelError when it cannot be started (image not found, for one)."""
+
+
+class Runners(Protocol):
+    """Chooses by the image: `auto | docker | process`."""
+
+    def choose(self, image: str) -> Runner:
+        """Raises KennelError, when docker is demanded and there is no engine or no such image."""
+
+    def close(self) -> None:
+        """End everything that this server started."""
+
+
+class Changes:
+    """Tells waiting threads that some resource has changed."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._count = 0
+
+    def tell(self) -> None:
+        with self._condition:
+            self._count += 1
+            self._condition.notify_all()
+
+    def wait(self, seen: int, seconds: float) -> int:
+        """Wait, at most so long, until something changed after `seen`; the count to wait on next (start with 0)."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._count != seen, seconds)
+            return self._count
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What every service of the local AWS is handed. home: where its state and files lie; url: of the server."""
+
+    account: str
+    region: str
+    home: Path
+    url: str
+    clock: Clock
+    objects: Objects
+    logs: Logs
+    cloudwatch: CloudWatch
+    roles: Roles
+    runners: Runners
+    changes: Changes
+    closing: threading.Event
+    """Set when the server ends: background threads leave."""
+
+    def arn(self, resource: str, service: str = "sagemaker") -> str:
+        """`arn:aws:sagemaker:REGION:ACCOUNT:resource`."""
+        return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+
+
+class Service(Protocol):
+    """A part of SageMaker's API."""
+
+    def operations(self) -> Mapping[str, Operation]:
+        """Names of operations as in X-Amz-Target (`CreateTrainingJob`) → what answers them."""
+
+    def resume(self) -> None:
+        """Called once after a start: tell the truth about what an earlier server left running."""
+
+    def close(self) -> None:
+        """Called when the server ends: stop what this service runs, keep its state."""

@@ -1,0 +1,162 @@
+"""`kennel.toml`, the one file a user edits: typed, bounded, frozen. Without the file, its defaults."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kennel import hyperparameters, metrics
+from kennel.errors import SettingError
+
+FILE = Path("kennel.toml")
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,15}$")]
+InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
+Seconds = Annotated[int, Field(ge=1, le=2_419_200)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Images(Section):
+    """repository[:tag] in ECR, or on the engine of this machine; without a tag, the newest there."""
+
+    training: str = "kennel-training"
+    serving: str = "kennel-serving"
+
+
+class Roles(Section):
+    """Names of IAM roles. Made, with policies scoped to this project, where they do not exist."""
+
+    training: str = "kennel-training"
+    endpoint: str = "kennel-endpoint"
+
+
+class Training(Section):
+    """hyperparameters: what the tuning job does not search. max_wait_s: of a spot job, waiting included."""
+
+    instance_type: InstanceType = "ml.g4dn.xlarge"
+    instances: Annotated[int, Field(ge=1, le=20)] = 1
+    volume_gb: Annotated[int, Field(ge=1, le=16384)] = 50
+    max_runtime_s: Seconds = 3600
+    spot: bool = False
+    max_wait_s: Seconds = 7200
+    hyperparameters: dict[str, str | int | float] = {}
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        hyperparameters.parse(self.hyperparameters)
+        if self.spot and self.max_wait_s < self.max_runtime_s:
+            raise ValueError("max_wait_s is less than max_runtime_s; AWS refuses that for a spot job")
+        return self
+
+
+class Tuning(Section):
+    """learning_rate: (least, most), searched on a logarithmic scale, which is right for two decades.
+
+    features_once: a first job computes the frozen backbone's features, so a trial trains a head in seconds; false for
+    fine-tuning. warm_start: earlier tuning jobs to learn from.
+    """
+
+    objective: str = metrics.VALID_ACCURACY.name
+    strategy: Literal["Bayesian", "Random", "Grid", "Hyperband"] = "Bayesian"
+    jobs: Annotated[int, Field(ge=1, le=750)] = 8
+    parallel_jobs: Annotated[int, Field(ge=1, le=100)] = 2
+    early_stopping: bool = True
+    learning_rate: tuple[float, float] = (0.001, 0.1)
+    batch_size: Annotated[tuple[int, ...], Field(min_length=1, max_length=30)] = (32, 64, 128, 256)
+    features_once: bool = True
+    warm_start: Annotated[tuple[str, ...], Field(max_length=5)] = ()
+
+    @property
+    def metric(self) -> metrics.Metric:
+        return next(each for each in metrics.ALL if each.name == self.objective)
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if self.objective not in {each.name for each in metrics.ALL}:
+            raise ValueError(f"objective is none of {', '.join(each.name for each in metrics.ALL)}")
+        low, high = self.learning_rate
+        if not 0 < low < high:
+            raise ValueError("learning_rate needs two numbers above 0, the smaller one first")
+        return self
+
+
+class Endpoint(Section):
+    """name: "" derives it from the project's. startup_s: for an instance's first healthy answer."""
+
+    name: str = ""
+    instance_type: InstanceType = "ml.m5.large"
+    instances: Annotated[int, Field(ge=1, le=100)] = 1
+    startup_s: Annotated[int, Field(ge=60, le=3600)] = 480
+
+
+class Local(Section):
+    """The local AWS. home: "" is the user's own state folder; port: 0 takes a free one."""
+
+    home: str = ""
+    port: Annotated[int, Field(ge=0, le=65535)] = 4600
+    runner: Literal["auto", "docker", "process"] = "auto"
+
+
+class Settings(Section):
+    """project: the prefix of every name and the tag on everything. bucket: "" derives kennel-REGION-ACCOUNT."""
+
+    project: Name = "kennel"
+    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] = "us-east-1"
+    bucket: str = ""
+    images: Images = Images()
+    roles: Roles = Roles()
+    training: Training = Training()
+    tuning: Tuning = Tuning()
+    endpoint: Endpoint = Endpoint()
+    local: Local = Local()
+
+    @property
+    def endpoint_name(self) -> str:
+        return self.endpoint.name or self.project
+
+    def bucket_name(self, account: str) -> str:
+        """Bucket names are unique over all of AWS, hence region and account."""
+        return self.bucket or f"{self.project}-{self.region}-{account}"
+
+    def tags(self) -> list[dict[str, str]]:
+        """What everything is tagged with, as most of AWS's APIs take it."""
+        return [{"Key": "project", "Value": self.project}]
+
+
+def load(path: Path | None = None) -> Settings:
+    """The settings in `path`; in ./kennel.toml where None, defaults where that is missing. Raises SettingError."""
+    found = path or FILE
+    if path is None and not found.is_file():
+        return Settings()
+    try:
+        return parse(tomllib.loads(found.read_text()))
+    except OSError as error:
+        raise SettingError(
+            f"{found} cannot be read ({error.strerror})", "Name a file, or leave --settings away"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(
+            f"{found} is not TOML ({error})", "Compare it with the kennel.toml of the project"
+        ) from error
+
+
+def parse(values: dict[str, Any]) -> Settings:
+    """Settings from plain values. Raises SettingError in one line."""
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "kennel.toml"
+        if first["type"] == "extra_forbidden":
+            raise SettingError(
+                f"unknown setting {name}", "See kennel.toml of the project for those there are"
+            ) from error
+        raise SettingError(
+            f"setting {name}: {first['msg'].removeprefix('Value error, ')}", "Change its value"
+        ) from error
