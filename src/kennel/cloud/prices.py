@@ -1,0 +1,169 @@
+"""What the work costs, before it starts: a dated file of prices, and an estimate from settings. Pure but for the file.
+
+Prices are SageMaker's on-demand ones, the same for training and hosting. Without: taxes, free tier, spot's discount,
+requests and transfers (cents at this size). A price that is not known is never guessed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Literal
+
+from kennel.settings import Settings, Training
+
+HOURS_A_MONTH = 730
+UNKNOWN = "unknown"
+OWN_DISK = ("ml.g4dn.", "ml.g5.", "ml.g6.", "ml.p3dn.", "ml.p4d.", "ml.p5.", "ml.m5d.", "ml.c5d.")
+"""Instances with a disk of their own: SageMaker attaches, and bills, no volume (CreateTrainingJob, VolumeSizeInGB)."""
+
+FEATURES_MINUTES = 10.0
+TRIAL_MINUTES = {True: 4.0, False: 20.0}
+"""By tuning.features_once: heads on features that are there, or fine-tuning through the network."""
+TRAINING_MINUTES = {True: 6.0, False: 25.0}
+"""Assumed for some 10 000 pictures on an ml.g4dn.xlarge, download and upload included; printed with the estimate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """USD: an hour of an instance by its type; a gigabyte and month of a job's volume, of the bucket."""
+
+    instances: Mapping[str, float]
+    volume_gb_month: float | None = None
+    bucket_gb_month: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """as_of: the day they were gathered."""
+
+    as_of: str
+    regions: Mapping[str, Region]
+
+    def hourly(self, region: str, instance_type: str) -> float | None:
+        """USD for an hour of one instance; None where it is not known."""
+        found = self.regions.get(region)
+        return found.instances.get(instance_type) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """USD. expected, most: of work that ends; per_hour: of what stays. None where the price is not known."""
+
+    what: str
+    detail: str
+    expected: float | None = 0.0
+    most: float | None = 0.0
+    per_hour: float | None = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """expected, most and per_hour are sums, None where a price in them is not known; notes: what was assumed."""
+
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...]
+    as_of: str
+
+    @property
+    def expected(self) -> float | None:
+        return _sum([line.expected for line in self.lines])
+
+    @property
+    def most(self) -> float | None:
+        return _sum([line.most for line in self.lines])
+
+    @property
+    def per_hour(self) -> float | None:
+        return _sum([line.per_hour for line in self.lines])
+
+    @property
+    def per_month(self) -> float | None:
+        return None if self.per_hour is None else self.per_hour * HOURS_A_MONTH
+
+    def table(self) -> list[tuple[str, str, str, str, str]]:
+        """Rows for people: what, detail, expected, at most, each hour; a head and a sum among them."""
+        head = ("what", "how much", "expected", "at most", "an hour")
+        rows = [(each.what, each.detail, usd(each.expected), usd(each.most), usd(each.per_hour)) for each in self.lines]
+        return [head, *rows, ("total", "", usd(self.expected), usd(self.most), usd(self.per_hour))]
+
+
+def load() -> Prices:
+    """The file of prices that comes with Kennel."""
+    found = json.loads(files("kennel.cloud").joinpath("prices.json").read_text())
+    return Prices(found["as_of"], {name: Region(**each) for name, each in found["regions"].items()})
+
+
+def estimate(settings: Settings, side: Literal["aws", "local"], prices: Prices) -> Estimate:
+    """What one `kennel run` costs, and what its endpoint goes on costing."""
+    if side == "local":
+        return Estimate((Line("everything", "on this machine"),), ("local: nothing is billed",), prices.as_of)
+    training, tuning, once = settings.training, settings.tuning, settings.tuning.features_once
+    work = _Work(settings, prices)
+    features = [work.line("features job", 1, FEATURES_MINUTES)] if once else []
+    jobs = work.line("tuning job", tuning.jobs, TRIAL_MINUTES[once])
+    best = work.line("training job", 1, TRAINING_MINUTES[once])
+    return Estimate((*features, jobs, best, _endpoint(settings, prices)), tuple(_notes(training, once)), prices.as_of)
+
+
+def usd(amount: float | None) -> str:
+    """`0.115 USD`, `7.36 USD`, `0 USD`; `unknown` for None."""
+    if amount is None:
+        return UNKNOWN
+    return f"{amount:.{2 if amount >= 1 else 3}f} USD" if amount else "0 USD"
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    settings: Settings
+    prices: Prices
+
+    def line(self, what: str, jobs: int, minutes: float) -> Line:
+        """jobs: so many, each for these minutes as expected, for max_runtime_s at most."""
+        training = self.settings.training
+        longest = training.max_runtime_s / 3600
+        hourly = self._hourly()
+        count = f"{jobs} × " if jobs > 1 else ""
+        several = f"{training.instances} × " if training.instances > 1 else ""
+        detail = f"{count}{several}{training.instance_type}, {minutes:g} min each, {longest * 60:g} at most"
+        if hourly is None:
+            return Line(what, detail, None, None)
+        return Line(what, detail, jobs * min(minutes / 60, longest) * hourly, jobs * longest * hourly)
+
+    def _hourly(self) -> float | None:
+        """All instances of one job, their volumes included."""
+        training, region = self.settings.training, self.prices.regions.get(self.settings.region)
+        instance = self.prices.hourly(self.settings.region, training.instance_type)
+        if instance is None or region is None:
+            return None
+        if training.instance_type.startswith(OWN_DISK):
+            return training.instances * instance
+        if region.volume_gb_month is None:
+            return None
+        return training.instances * (instance + training.volume_gb * region.volume_gb_month / HOURS_A_MONTH)
+
+
+def _endpoint(settings: Settings, prices: Prices) -> Line:
+    endpoint = settings.endpoint
+    hourly = prices.hourly(settings.region, endpoint.instance_type)
+    per_hour = None if hourly is None else endpoint.instances * hourly
+    month = "" if per_hour is None else f", {usd(per_hour * HOURS_A_MONTH)} a month"
+    detail = f"{endpoint.instances} × {endpoint.instance_type} until it is deleted{month}"
+    return Line("endpoint", detail, per_hour=per_hour)
+
+
+def _notes(training: Training, once: bool) -> list[str]:
+    notes = [
+        f"assumed: 10 000 pictures, {TRIAL_MINUTES[once]:g} min a trial, {TRAINING_MINUTES[once]:g} for the best again",
+        "at most: every job runs for max_runtime_s",
+        "not counted: taxes, free tier, S3 and logs (cents), requests",
+        "the endpoint costs until it is deleted: kennel teardown",
+    ]
+    return [*notes, "spot saves up to 70–90 %, not counted"] if training.spot else notes
+
+
+def _sum(amounts: Sequence[float | None]) -> float | None:
+    known = [each for each in amounts if each is not None]
+    return sum(known) if len(known) == len(amounts) else None

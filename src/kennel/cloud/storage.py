@@ -1,0 +1,247 @@
+"""The project's bucket and what lies in it: folders up, artifacts down, nothing sent twice.
+
+Every call names the bucket's owner, so that a name which somebody else took first gets nothing from us.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kennel.aws.arns import partition_of
+from kennel.cloud.session import Cloud, code_of, told
+from kennel.cloud.transfers import Upload, options, send
+from kennel.errors import DataError, KennelError
+from kennel.progress import Progress
+
+LARGEST_DOWNLOAD = 10 << 30
+ABANDONED_DAYS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class S3Uri:
+    """`s3://bucket/key`. A key that ends with a slash stands for everything below it."""
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, text: str) -> S3Uri:
+        """Raises KennelError."""
+        bucket, _, key = text.removeprefix("s3://").partition("/")
+        if not text.startswith("s3://") or not bucket:
+            raise KennelError(f"{text!r} is no address in S3", "Write s3://bucket/key")
+        return cls(bucket, key)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+    def __truediv__(self, name: str) -> S3Uri:
+        return S3Uri(self.bucket, f"{self.key.rstrip('/')}/{name}" if self.key else name)
+
+
+def ensure_bucket(cloud: Cloud) -> str:
+    """The project's bucket, made where it is missing; its name. A bucket that the user named and had is left as it is.
+
+    Raises KennelError where the name is somebody else's.
+    """
+    from botocore.exceptions import ClientError
+
+    bucket, s3 = cloud.bucket, cloud.client("s3")
+    with told(f"use the bucket {bucket}"):
+        try:
+            s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=cloud.account)
+        except ClientError as error:
+            if code_of(error) in ("403", "AccessDenied"):
+                raise _taken(bucket) from error
+            if code_of(error) not in ("404", "NoSuchBucket"):
+                raise
+            _create(cloud, bucket)
+            return bucket
+        if not cloud.settings.bucket and not _is_ours(cloud, bucket):
+            _furnish(cloud, bucket)  # ended between its creation and here
+    return bucket
+
+
+def upload_folder(cloud: Cloud, folder: Path, prefix: str, progress: Progress) -> S3Uri:
+    """Make what lies below the prefix exactly the folder; returns `s3://bucket/prefix/`.
+
+    Hidden files, and links that lead out of the folder, are left out. Files which are there already are not sent again;
+    keys below the prefix that the folder no longer has are removed. Progress is in bytes. Raises KennelError.
+    """
+    target = S3Uri(cloud.bucket, f"{prefix.strip('/')}/")
+    if target.key == "/":
+        raise KennelError("a folder cannot be the whole bucket", "Name a prefix")
+    files = [Upload(path, target.key + name, path.stat().st_size) for name, path in _files(folder)]
+    if not files:
+        raise DataError(f"{folder} holds no files", "Name a folder of pictures, or a packed one")
+    with told(f"upload {folder} to {target}"):
+        there = {each["Key"]: each for each in _list(cloud, target)}
+        send(cloud, files, there, progress, f"upload {target}")
+        _remove(cloud, sorted(there.keys() - {each.key for each in files}))
+    return target
+
+
+def upload_file(cloud: Cloud, path: Path, key: str, progress: Progress) -> S3Uri:
+    """The file under this key, unless it is there already. Raises KennelError."""
+    target, size = S3Uri(cloud.bucket, key), path.stat().st_size
+    with told(f"upload {path} to {target}"):
+        there = {each["Key"]: each for each in _list(cloud, target)}
+        send(cloud, [Upload(path, key, size)], there, progress, f"upload {target}")
+    return target
+
+
+def download(cloud: Cloud, uri: S3Uri, to: Path, limit: int = LARGEST_DOWNLOAD) -> None:
+    """An object as a file, which is there whole or not at all. limit: bytes. Raises KennelError."""
+    s3, owner = cloud.client("s3"), {"ExpectedBucketOwner": cloud.account}
+    with told(f"download {uri}"):
+        size = int(s3.head_object(Bucket=uri.bucket, Key=uri.key, **owner)["ContentLength"])
+        if size > limit:
+            raise KennelError(f"{uri} has {size / 1e9:.1f} GB, {limit / 1e9:.1f} are allowed", "See what wrote it")
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if size > shutil.disk_usage(to.parent).free:
+            raise KennelError(f"{uri} has {size / 1e9:.1f} GB, more than {to.parent} has left", "Free some space")
+        s3.download_file(uri.bucket, uri.key, str(to), ExtraArgs=owner, Config=options())
+
+
+def exists(cloud: Cloud, uri: S3Uri) -> bool:
+    """Whether there is such an object; of a key that ends with a slash, anything below it. Raises KennelError."""
+    from botocore.exceptions import ClientError
+
+    s3, owner = cloud.client("s3"), {"ExpectedBucketOwner": cloud.account}
+    with told(f"look for {uri}"):
+        try:
+            if uri.key.endswith("/"):
+                return bool(s3.list_objects_v2(Bucket=uri.bucket, Prefix=uri.key, MaxKeys=1, **owner)["KeyCount"])
+            s3.head_object(Bucket=uri.bucket, Key=uri.key, **owner)
+        except ClientError as error:
+            if code_of(error) in ("404", "NoSuchKey", "NoSuchBucket"):
+                return False
+            raise
+    return True
+
+
+# --- the bucket -------------------------------------------------------------------------------------------------
+
+
+def _create(cloud: Cloud, bucket: str) -> None:
+    """us-east-1 alone must not be named as a location."""
+    s3 = cloud.client("s3")
+    place = {} if cloud.region == "us-east-1" else {"LocationConstraint": cloud.region}
+    options: dict[str, Any] = {"CreateBucketConfiguration": place} if place else {}
+    try:
+        s3.create_bucket(Bucket=bucket, ObjectOwnership="BucketOwnerEnforced", **options)
+    except s3.exceptions.BucketAlreadyExists as error:
+        raise _taken(bucket) from error
+    except s3.exceptions.BucketAlreadyOwnedByYou:
+        pass  # another process of ours was faster
+    s3.get_waiter("bucket_exists").wait(Bucket=bucket, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
+    _furnish(cloud, bucket)
+
+
+def _furnish(cloud: Cloud, bucket: str) -> None:
+    """What a bucket of ours has. The tags come last: they say that the rest is there.
+
+    Versioning stays off: what matters lies under names that follow from its content, and old versions cost unseen.
+    """
+    s3, mine = cloud.client("s3"), {"Bucket": bucket, "ExpectedBucketOwner": cloud.account}
+    blocks = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    s3.put_public_access_block(**mine, PublicAccessBlockConfiguration=dict.fromkeys(blocks, True))
+    encryption = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+    s3.put_bucket_encryption(**mine, ServerSideEncryptionConfiguration=encryption)
+    s3.put_bucket_lifecycle_configuration(**mine, LifecycleConfiguration={"Rules": [_abandoned()]})
+    if cloud.side == "aws":  # the local AWS speaks HTTP on loopback: there this would refuse everything
+        s3.put_bucket_policy(**mine, Policy=json.dumps(_only_by_tls(cloud, bucket)))
+    s3.put_bucket_tagging(**mine, Tagging={"TagSet": cloud.settings.tags()})
+
+
+def _abandoned() -> dict[str, Any]:
+    """Parts of an upload that was killed are stored, and paid for, until somebody removes them."""
+    return {
+        "ID": "abandoned-uploads",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": ABANDONED_DAYS},
+    }
+
+
+def _only_by_tls(cloud: Cloud, bucket: str) -> dict[str, Any]:
+    arn = f"arn:{partition_of(cloud.region)}:s3:::{bucket}"
+    statement = {
+        "Sid": "OnlyByTls",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [arn, f"{arn}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def _is_ours(cloud: Cloud, bucket: str) -> bool:
+    from botocore.exceptions import ClientError
+
+    try:
+        found = cloud.client("s3").get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=cloud.account)
+    except ClientError as error:
+        if code_of(error) == "NoSuchTagSet":
+            return False
+        raise
+    return all(tag in found["TagSet"] for tag in cloud.settings.tags())
+
+
+def _taken(bucket: str) -> KennelError:
+    remedy = "Set another name as bucket in kennel.toml, or ask for s3:ListBucket if it is yours"
+    return KennelError(f"the bucket {bucket} belongs to somebody else, or you may not see it", remedy)
+
+
+# --- files ------------------------------------------------------------------------------------------------------
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """(name below the folder, path), sorted."""
+    return _walk(folder, folder.resolve(), "", frozenset())
+
+
+def _walk(folder: Path, root: Path, name: str, above: frozenset[Path]) -> Iterator[tuple[str, Path]]:
+    """above: the folders that we are in, by which a link in a circle is known."""
+    here = folder.resolve()
+    if here in above:
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not path.resolve().is_relative_to(root):
+            continue
+        if path.is_dir():
+            yield from _walk(path, root, f"{name}{path.name}/", above | {here})
+        elif path.is_file():
+            yield _checked(f"{name}{path.name}"), path
+
+
+def _checked(name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"the name {name!r} is not UTF-8; S3 takes no other", "Rename the file") from error
+    return name
+
+
+def _list(cloud: Cloud, below: S3Uri) -> Iterator[dict[str, Any]]:
+    pages = cloud.client("s3").get_paginator("list_objects_v2")
+    for page in pages.paginate(Bucket=below.bucket, Prefix=below.key, ExpectedBucketOwner=cloud.account):
+        yield from page.get("Contents", [])
+
+
+def _remove(cloud: Cloud, keys: Sequence[str]) -> None:
+    """A thousand a request, as many as S3 takes."""
+    for start in range(0, len(keys), 1000):
+        some = [{"Key": key} for key in keys[start : start + 1000]]
+        done = cloud.client("s3").delete_objects(
+            Bucket=cloud.bucket, Delete={"Objects": some, "Quiet": True}, ExpectedBucketOwner=cloud.account
+        )
+        for error in done.get("Errors", []):
+            what = f"{cloud.bucket}/{error.get('Key')} cannot be removed ({error.get('Code')})"
+            raise KennelError(what, "Ask for s3:DeleteObject, or remove it by hand: it would be trained on")
