@@ -7,12 +7,41 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Document = dict[str, Any]
 """A request, an answer or a stored resource: JSON values in AWS's own member names; times are epoch seconds (float)."""
 Operation = Callable[[Document], Document]
 """One API operation: the checked request → the answer. Raises Refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Page = Callable[[str, str], Reply]
+"""(method, path with its query) → what a browser gets. Raises Refused."""
+
+
+@runtime_checkable
+class Invocations(Protocol):
+    """What answers `POST /endpoints/NAME/invocations`."""
+
+    def invoke(self, name: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """headers: names in lower case, with dashes. Raises Refused."""
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """What runs spot jobs."""
+
+    def interrupt(self, name: str) -> None:
+        """Take a running spot job its instance. Raises Refused."""
 
 
 class Clock(Protocol):
@@ -68,6 +97,18 @@ class Roles(Protocol):
 
     def check_assumable(self, role_arn: str, principal: str) -> None:
         """Raises Refused, as AWS words it, unless the role exists and trusts the principal."""
+
+
+class Tags(Protocol):
+    """Tags of SageMaker's resources, as `[{"Key": …, "Value": …}]`."""
+
+    def add(self, arn: str, tags: Sequence[Mapping[str, str]]) -> None:
+        """A key that is there already gets the new value."""
+
+    def of(self, arn: str) -> list[dict[str, str]]: ...
+
+    def remove(self, arn: str) -> None:
+        """All of a resource's, which goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +220,7 @@ class House:
     roles: Roles
     runners: Runners
     changes: Changes
+    tags: Tags
     closing: threading.Event
     """Set when the server ends: background threads leave."""
 
