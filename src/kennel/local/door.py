@@ -1,0 +1,210 @@
+"""The front door: every request to the local AWS comes here and is told apart by what it is signed for.
+
+SageMaker's operations and invocations are ours; S3, IAM and some more are moto's; a browser gets the page. Signatures
+are not verified. Who may knock at all: this machine, and no web page of somebody else in its browser.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+from urllib.parse import unquote
+from uuid import uuid4
+from xml.sax.saxutils import escape
+
+from kennel.aws import shapes
+from kennel.local.call import Call, Environ, Scope, scope_of
+from kennel.local.errors import Refused, invalid
+from kennel.local.moto_side import SERVICES
+from kennel.local.objects import Stream
+from kennel.local.parts import Document, Invocations, Operation, Page, Reply
+from kennel.local.wire import PRESERVED
+
+log = logging.getLogger(__name__)
+
+MAX_BODY = 30 * 1024**2
+"""Of everything but S3's objects. What an endpoint takes is less, and its own business."""
+_LOOPBACK = re.compile(r"(?:(?P<bucket>[a-z0-9][a-z0-9.-]*)\.)?(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?", re.I)
+_INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations")
+
+
+class Others(Protocol):
+    """The services that are not ours."""
+
+    def answer(self, call: Call) -> Reply: ...
+
+
+class Streams(Protocol):
+    """Answers large GETs of S3."""
+
+    def stream(self, call: Call) -> Stream | None: ...
+
+
+class Door:
+    """The WSGI application. region: the one that SageMaker is in."""
+
+    def __init__(
+        self,
+        region: str,
+        operations: Mapping[str, Operation],
+        invocations: Invocations,
+        others: Others,
+        streams: Streams,
+        page: Page,
+    ) -> None:
+        self._region, self._operations, self._invocations = region, operations, invocations
+        self._others, self._streams, self._page = others, streams, page
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        request_id = str(uuid4())
+        try:
+            answer = self._answer(environ)
+        except Refused as refused:
+            answer = _refusal(environ, refused, request_id)
+        except Exception:
+            log.exception("request %s: %s %s", request_id, environ["REQUEST_METHOD"], environ.get("PATH_INFO"))
+            told = f"The local AWS has a defect; its log tells more, look for {request_id}"
+            answer = _refusal(environ, Refused("InternalFailure", told, 500), request_id)
+        return _send(environ, start_response, answer, request_id)
+
+    def _answer(self, environ: Environ) -> Reply | Stream:
+        bucket = _bucket_of_host(environ)
+        scope = scope_of(environ, self._region)
+        if scope is None:
+            return self._unsigned(environ)
+        if scope.service == "sagemaker":
+            return self._sagemaker(environ, scope)
+        if scope.service not in SERVICES:
+            there = ", ".join(["sagemaker", *SERVICES])
+            raise _unknown(f"The local AWS does not have the service {scope.service}; it has {there}")
+        return self._other(environ, scope, bucket)
+
+    def _unsigned(self, environ: Environ) -> Reply:
+        path = environ["PATH_INFO"]
+        if environ["REQUEST_METHOD"] in ("GET", "POST") and (path == "/" or path.startswith("/_kennel/")):
+            return self._page(environ["REQUEST_METHOD"], f"{path}?{environ.get('QUERY_STRING', '')}")
+        raise Refused(
+            "MissingAuthenticationToken", "The request is not signed; set AWS_ACCESS_KEY_ID and its secret", 403
+        )
+
+    def _sagemaker(self, environ: Environ, scope: Scope) -> Reply:
+        if scope.region != self._region:
+            raise invalid(f"This local AWS has SageMaker in {self._region} only, and the request is for {scope.region}")
+        body = _read(environ)
+        if target := environ.get("HTTP_X_AMZ_TARGET"):
+            return self._operation(target.rpartition(".")[2], body)
+        found = _INVOCATIONS.fullmatch(environ["PATH_INFO"])
+        if found and environ["REQUEST_METHOD"] == "POST":
+            return self._invocations.invoke(unquote(found[1]), _header_names(environ), body)
+        raise _unknown(f"The local AWS does not have {environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+
+    def _operation(self, name: str, body: bytes) -> Reply:
+        if name not in self._operations:
+            there = ", ".join(sorted(self._operations))
+            raise _unknown(f"The local AWS does not have SageMaker's operation {name}; it has {there}")
+        request = _parsed(body)
+        if found := shapes.problems("sagemaker", name, request):
+            raise invalid(shapes.refusal(found))
+        return _json(200, self._operations[name](request))
+
+    def _other(self, environ: Environ, scope: Scope, bucket: str) -> Reply | Stream:
+        call = _call(environ, scope.service, bucket)
+        if scope.service == "s3" and (streamed := self._streams.stream(call)):
+            return streamed
+        try:
+            return self._others.answer(call)
+        except NotImplementedError as error:
+            raise _unknown(f"The local AWS does not have this operation of {scope.service} ({error})") from error
+
+
+def _bucket_of_host(environ: Environ) -> str:
+    """The bucket in `bucket.localhost`. Refuses who came by another name (DNS rebinding), and pages of other sites."""
+    found = _LOOPBACK.fullmatch(environ.get("HTTP_HOST", ""))
+    if not found:
+        raise Refused("AccessDenied", "The local AWS answers by the names localhost and 127.0.0.1 only", 403)
+    origin = environ.get("HTTP_ORIGIN")
+    foreign = origin is not None and origin != f"http://{environ['HTTP_HOST']}"
+    if foreign or environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
+        raise Refused("AccessDenied", "The local AWS does not answer pages of other sites", 403)
+    return found["bucket"] or ""
+
+
+def _call(environ: Environ, service: str, bucket: str) -> Call:
+    """As moto wants it: metadata by the names that were sent, the bucket in the path."""
+    to_object = service == "s3" and (bucket or environ["PATH_INFO"].strip("/").count("/") > 0)
+    call = Call.of(service, environ, environ["wsgi.input"] if to_object else _read(environ))
+    if not bucket:
+        return call
+    headers = {**call.headers, "HTTP_HOST": environ["HTTP_HOST"].removeprefix(f"{bucket}.")}
+    return Call(service, call.method, f"/{bucket}{call.path}", call.query, headers, call.body)
+
+
+def _read(environ: Environ) -> bytes:
+    """The body, of bounded size."""
+    if int(environ.get("CONTENT_LENGTH") or 0) > MAX_BODY:
+        raise Refused("RequestEntityTooLarge", f"The request's body has more than {MAX_BODY} bytes", 413)
+    return bytes(environ["wsgi.input"].read(MAX_BODY))
+
+
+def _parsed(body: bytes) -> Document:
+    try:
+        request = json.loads(body or b"{}")
+    except ValueError as error:
+        raise Refused("SerializationException", f"The request's body is not JSON ({error})") from error
+    if not isinstance(request, dict):
+        raise Refused("SerializationException", "The request's body is not a JSON object")
+    return request
+
+
+def _header_names(environ: Environ) -> dict[str, str]:
+    """`content-type`, `x-amzn-sagemaker-…`: names in lower case, with dashes."""
+    found = {key[5:]: value for key, value in environ.items() if key.startswith("HTTP_") and key != PRESERVED}
+    found |= {key: environ[key] for key in ("CONTENT_TYPE", "CONTENT_LENGTH") if environ.get(key)}
+    return {key.lower().replace("_", "-"): value for key, value in found.items()}
+
+
+def _unknown(message: str) -> Refused:
+    return Refused("UnknownOperationException", message)
+
+
+def _json(status: int, document: Document) -> Reply:
+    return Reply(status, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(document).encode())
+
+
+def _refusal(environ: Environ, refused: Refused, request_id: str) -> Reply:
+    """In the form that the caller's protocol has for errors."""
+    form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
+    scope = scope_of(environ, "")
+    if form or (scope is not None and scope.service == "s3"):
+        error = f"<Error><Code>{refused.code}</Code><Message>{escape(refused.message)}</Message></Error>"
+        body = f"<ErrorResponse>{error}<RequestId>{request_id}</RequestId></ErrorResponse>" if form else error
+        return Reply(refused.status, {"Content-Type": "text/xml"}, body.encode())
+    reply = _json(refused.status, {"__type": refused.code, "message": refused.message})
+    return Reply(reply.status, {**reply.headers, "x-amzn-ErrorType": refused.code}, reply.body)
+
+
+def _send(environ: Environ, start_response: Any, answer: Reply | Stream, request_id: str) -> Iterable[bytes]:
+    reply = answer.reply if isinstance(answer, Stream) else answer
+    headers = {name: value for name, value in reply.headers.items() if "\n" not in value}
+    names = {name.lower() for name in headers}
+    if not names & {"x-amzn-requestid", "x-amz-request-id"}:
+        headers["x-amzn-RequestId"] = request_id
+    if "content-length" not in names:
+        headers["Content-Length"] = str(len(reply.body))
+    start_response(f"{reply.status} {_reason(reply.status)}", list(headers.items()))
+    if isinstance(answer, Stream):
+        found: Iterable[bytes] = environ["wsgi.file_wrapper"](answer.file, 1 << 18)
+        return found
+    return [reply.body]
+
+
+def _reason(status: int) -> str:
+    from http import HTTPStatus
+
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"

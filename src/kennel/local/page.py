@@ -1,0 +1,125 @@
+"""The page at `/` and what it shows: jobs, endpoints and logs, live. Reads by the same operations as any client."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from urllib.parse import parse_qs, urlsplit
+
+from kennel.local.parts import Document, House, Operation, Reply
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+SHOWN = 100
+"""Resources of a kind on the page, the newest."""
+ReadLog = Callable[[str, str, int], Sequence[str]]
+"""(group, prefix of the streams, how many) → the last lines."""
+Interrupt = Callable[[str], None]
+"""Takes a running spot job its instance."""
+
+
+class Page:
+    """Answers what is no call of AWS's: `GET /`, `GET /_kennel/…`, and `POST /_kennel/interrupt`."""
+
+    def __init__(
+        self, house: House, operations: Mapping[str, Operation], read_log: ReadLog, interrupt: Interrupt
+    ) -> None:
+        self._house, self._operations, self._read_log, self._interrupt = house, operations, read_log, interrupt
+
+    def __call__(self, method: str, target: str) -> Reply:
+        """target: the request's path with its query. Raises Refused."""
+        parts = urlsplit(target)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        if method == "POST":
+            return self._do(parts.path, query)
+        if parts.path == "/":
+            page = files("kennel.local").joinpath("templates/page.html").read_bytes()
+            return _reply("text/html; charset=utf-8", page)
+        if parts.path == "/_kennel/status":
+            return _json(self.status())
+        if parts.path == "/_kennel/log":
+            return _json({"lines": self._log(query.get("kind", ""), query.get("name", ""))})
+        return Reply(404, {"Content-Type": "text/plain"}, b"There is nothing here\n")
+
+    def _do(self, path: str, query: Mapping[str, str]) -> Reply:
+        if path != "/_kennel/interrupt":
+            return Reply(404, {"Content-Type": "text/plain"}, b"There is nothing here\n")
+        self._interrupt(query.get("job", ""))
+        return _json({})
+
+    def status(self) -> Document:
+        """Everything that there is, the newest first."""
+        house = self._house
+        return {
+            "url": house.url,
+            "region": house.region,
+            "account": house.account,
+            "home": str(house.home),
+            "tuning_jobs": [self._tuning_job(name) for name in self._names("HyperParameterTuningJob")],
+            "training_jobs": [self._training_job(name) for name in self._names("TrainingJob")],
+            "endpoints": [self._endpoint(name) for name in self._names("Endpoint")],
+        }
+
+    def _names(self, kind: str) -> list[str]:
+        request = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": SHOWN}
+        answer = self._operations[f"List{kind}s"](request)
+        listed = next(value for key, value in answer.items() if key.endswith(("Summaries", "Endpoints")))
+        return [each[f"{kind}Name"] for each in listed]
+
+    def _training_job(self, name: str) -> Document:
+        found = self._operations["DescribeTrainingJob"]({"TrainingJobName": name})
+        return {
+            "name": name,
+            "status": found["TrainingJobStatus"],
+            "detail": found.get("FailureReason") or found["SecondaryStatus"],
+            "created": found["CreationTime"],
+            "seconds": found.get("TrainingTimeInSeconds"),
+            "metrics": {each["MetricName"]: each["Value"] for each in found.get("FinalMetricDataList", [])},
+        }
+
+    def _tuning_job(self, name: str) -> Document:
+        found = self._operations["DescribeHyperParameterTuningJob"]({"HyperParameterTuningJobName": name})
+        return {
+            "name": name,
+            "status": found["HyperParameterTuningJobStatus"],
+            "detail": found.get("FailureReason", ""),
+            "created": found["CreationTime"],
+            "counters": found["TrainingJobStatusCounters"],
+            "best": found.get("BestTrainingJob"),
+        }
+
+    def _endpoint(self, name: str) -> Document:
+        found = self._operations["DescribeEndpoint"]({"EndpointName": name})
+        return {
+            "name": name,
+            "status": found["EndpointStatus"],
+            "detail": found.get("FailureReason", ""),
+            "created": found["CreationTime"],
+            "variants": [
+                {
+                    "name": each["VariantName"],
+                    "current": each.get("CurrentInstanceCount", 0),
+                    "desired": each.get("DesiredInstanceCount", 0),
+                }
+                for each in found.get("ProductionVariants", [])
+            ],
+        }
+
+    def _log(self, kind: str, name: str) -> list[str]:
+        if kind == "endpoint":
+            return list(self._read_log(f"/aws/sagemaker/Endpoints/{name}", "", 300))
+        return list(self._read_log("/aws/sagemaker/TrainingJobs", f"{name}/", 300))
+
+
+def _json(value: Document) -> Reply:
+    return _reply("application/json", json.dumps(value).encode())
+
+
+def _reply(content_type: str, body: bytes) -> Reply:
+    return Reply(200, {**HEADERS, "Content-Type": content_type}, body)

@@ -1,0 +1,93 @@
+"""What a job leaves: from files under /opt/ml to objects in S3."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from kennel.local.parts import Document, Objects
+from kennel.local.training.channels import parted
+
+
+def keep(job: Document, folder: Path, objects: Objects) -> None:
+    """What all hosts left below `folder`, a root each, in one; where two left a file of one name, the first host's."""
+    target = target_of(job)
+    compressed = _compressed(job)
+    model, output = (_merged(folder, part) for part in ("model", "output/data"))
+    upload(model, "model", target, compressed, objects)
+    if any(files_below(output)):
+        upload(output, "output", target, compressed, objects)
+
+
+def target_of(job: Document) -> str:
+    return f"{job['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{job['TrainingJobName']}/output"
+
+
+def artifact_of(job: Document) -> str:
+    """S3ModelArtifacts: where a job's model will be."""
+    return f"{target_of(job)}/{'model.tar.gz' if _compressed(job) else 'model/'}"
+
+
+def upload(folder: Path, name: str, target: str, compressed: bool, objects: Objects) -> None:
+    """`folder` as `TARGET/NAME.tar.gz`, or, uncompressed, its files below `TARGET/NAME/`.
+
+    Links are not followed: they could lead anywhere.
+    """
+    bucket, prefix = parted(target.rstrip("/"))
+    if not compressed:
+        for path in files_below(folder):
+            objects.put(bucket, f"{prefix}/{name}/{path.relative_to(folder).as_posix()}", path)
+        return
+    with tempfile.TemporaryDirectory(prefix="kennel-", dir=folder.parent) as scratch:
+        archive = Path(scratch) / f"{name}.tar.gz"
+        pack(folder, archive)
+        objects.put(bucket, f"{prefix}/{name}.tar.gz", archive)
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """The same files give the same bytes. Level 1: weights hardly shrink, however long one tries."""
+    with (
+        archive.open("wb") as raw,
+        gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0, compresslevel=1) as file,
+        tarfile.open(fileobj=file, mode="w", dereference=True) as tar,
+    ):
+        for path in files_below(folder):
+            tar.add(path, path.relative_to(folder).as_posix(), recursive=False, filter=_plain)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Regular files, sorted; no links, whether in it or in its place."""
+    if folder.is_symlink():
+        return
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(place) / name
+            if path.is_file() and not path.is_symlink():
+                yield path
+
+
+def _compressed(job: Document) -> bool:
+    return bool(job["OutputDataConfig"].get("CompressionType", "GZIP") != "NONE")
+
+
+def _merged(folder: Path, part: str) -> Path:
+    first, *others = sorted(each for each in folder.iterdir() if each.is_dir())
+    for other in others:
+        for path in files_below(other / part):
+            target = first / part / path.relative_to(other / part)
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(path, target)
+    return first / part
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.mtime, member.uid, member.gid, member.uname, member.gname = 0, 0, 0, "", ""
+    member.mode = 0o755 if member.mode & 0o100 else 0o644
+    return member
