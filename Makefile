@@ -13,8 +13,8 @@ SHELL_FILES := $(wildcard scripts/*.sh) .ci/run
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | column -t -s:
 
-demo: $(READY) ## photographs in, a classifier trained, a request answered (KENNEL_DATA=folder for your own)
-	@$(BIN)/kennel demo
+demo: $(READY) ## photographs in, a tuned classifier behind an endpoint, a request answered (KENNEL_DATA=folder for your own)
+	@KENNEL_LOCAL_HOME=demo/local $(BIN)/kennel run --on local --out demo
 
 test: $(READY) ## every test this machine can run
 	@$(BIN)/python -m pytest

@@ -24,7 +24,21 @@ def kennel(*arguments: str | Path, cwd: Path | None = None, **environment: str) 
     )
 
 
-COMMANDS = ["", "train", "serve", "predict", "demo", "data", "data fetch", "data check", "data pack", "data draw"]
+COMMANDS = [
+    "",
+    "train",
+    "serve",
+    "predict",
+    "run",
+    "status",
+    "teardown",
+    "data",
+    "data fetch",
+    "data check",
+    "data pack",
+    "data draw",
+]
+COMMANDS += ["local", "local up", "local down", "local status", "local env", "local interrupt"]
 COMMANDS += ["artifact", "artifact show", "artifact prove", "artifact pack"]
 
 
@@ -140,28 +154,6 @@ def test_show_prints_the_card_and_packed_it_is_the_same(job: Job, tmp_path: Path
 def test_an_artifact_proves_itself(job: Job) -> None:
     done = kennel("artifact", "prove", job.model, "--engine", "float32")
     assert done.stdout.strip() == "proven by engine float32"
-
-
-def test_the_demo_ends_with_a_prediction_and_tells_where_everything_lies(
-    drawings: Path, cache: Path, tmp_path: Path
-) -> None:
-    done = kennel("demo", "--out", tmp_path / "demo", KENNEL_DATA=str(drawings), KENNEL_CACHE=str(cache))
-    assert done.returncode == 0, done.stderr
-    for said in ("test accuracy", "in all", "artifact", "report", "log", "%"):
-        assert said in done.stdout
-    for path in ("model/model.json", "output/report.html", "output/demo.log"):
-        assert (tmp_path / "demo" / path).is_file()
-
-
-def test_the_demo_passes_over_a_broken_picture_when_it_asks(drawings: Path, cache: Path, tmp_path: Path) -> None:
-    shutil.copytree(drawings, tmp_path / "data")
-    pictures = dataset.load(tmp_path / "data").splits["test"]
-    broken = pictures[len(pictures) // 2].path
-    assert broken is not None
-    broken.write_bytes(b"no picture")
-    done = kennel("demo", "--out", tmp_path / "demo", KENNEL_DATA=str(tmp_path / "data"), KENNEL_CACHE=str(cache))
-    assert done.returncode == 0, done.stderr
-    assert str(broken) not in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -10,27 +10,30 @@ import typer
 from rich.text import Text
 
 from kennel import __version__
-from kennel.cli import artifact, data, demo, doctor, predict, serve, train
+from kennel.cli import account, artifact, data, doctor, local, predict, run, serve, train
 from kennel.cli.console import err
 from kennel.errors import KennelError, Stopped, one_line, stop_on_signals
 
 app = typer.Typer(
     name="kennel",
     help="From a folder of labelled photographs to an image classifier that answers requests.",
-    epilog="Start with: kennel data check FOLDER, then kennel train --data FOLDER --out OUT",
+    epilog="Start with: kennel run; with photographs of your own: kennel data check FOLDER, kennel run --data FOLDER",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("run", epilog=run.EPILOG)(run.run)
+app.command("status", epilog=account.STATUS_EPILOG)(account.status)
+app.command("teardown", epilog=account.TEARDOWN_EPILOG)(account.teardown)
+app.add_typer(local.app, name="local")
 app.add_typer(data.app, name="data")
 app.add_typer(artifact.app, name="artifact")
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
-app.command("demo", epilog=demo.EPILOG)(demo.demo)
 
 
 @app.callback()

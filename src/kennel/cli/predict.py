@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -15,20 +15,26 @@ from kennel.serving.client import ask, read_answer
 
 URL = "http://127.0.0.1:8080"
 BAR = 40
-EPILOG = "Examples: kennel predict photo.jpg · kennel predict photo.jpg --artifact out --json"
+EPILOG = """Examples: kennel predict photo.jpg · kennel predict photo.jpg --artifact out --json ·
+kennel predict photo.jpg --endpoint kennel --on aws"""
 
 
 def predict(
     photo: Annotated[Path, typer.Argument(help="A picture: JPEG, PNG, WebP, GIF, BMP or TIFF.")],
     url: Annotated[str, typer.Option(help="A running server.")] = URL,
     artifact: Annotated[Path | None, typer.Option(help="Classify here, by this artifact, without a server.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Ask a SageMaker endpoint of this name.")] = None,
+    on: Annotated[Literal["local", "aws"], typer.Option("--on", help="Where the endpoint is.")] = "local",
     top: Annotated[int, typer.Option(min=1, help="How many breeds.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="The whole answer, for machines.")] = False,
 ) -> None:
     """Tell the breed on a photograph."""
     if not photo.is_file():
         raise PictureError("unknown", f"no picture at {photo}", "Name a file")
-    answer = locally(photo, artifact, top) if artifact else ask(url, photo, top)
+    if endpoint:
+        answer = _of_endpoint(photo, endpoint, on, top)
+    else:
+        answer = locally(photo, artifact, top) if artifact else ask(url, photo, top)
     print_json(answer) if as_json else print_chart(answer["predictions"])
 
 
@@ -42,6 +48,16 @@ def locally(photo: Path, artifact: Path, top: int) -> dict[str, Any]:
         answerer = Answerer(proven(found), tuple(found.card.labels))
         response = answerer.answer(Request(photo.read_bytes(), attributes=f"top_k={top}"))
     return read_answer(response.status, response.text)
+
+
+def _of_endpoint(photo: Path, name: str, side: Literal["local", "aws"], top: int) -> dict[str, Any]:
+    from kennel import settings
+    from kennel.cli.local import connected
+    from kennel.cloud.endpoint import invoke
+
+    with connected(side, settings.load()) as cloud:
+        answer: dict[str, Any] = invoke(cloud, name, photo.read_bytes(), attributes=f"top_k={top}")
+        return answer
 
 
 def print_chart(predictions: list[dict[str, Any]]) -> None:

@@ -1,0 +1,157 @@
+"""`kennel local …`: the AWS that runs on this machine."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+
+from kennel import settings as settings_of
+from kennel.cli.console import err, out, print_json
+from kennel.errors import ServerError
+from kennel.settings import Settings
+
+if TYPE_CHECKING:
+    from kennel.cloud.session import Cloud
+    from kennel.local.home import State
+
+app = typer.Typer(help="The local AWS: one server on loopback that answers the same calls.", no_args_is_help=True)
+
+SettingsFile = Annotated[Path | None, typer.Option("--settings", help="Another kennel.toml.")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one; by default kennel.toml's.")]
+Runner = Annotated[
+    Literal["auto", "docker", "process"] | None,
+    typer.Option(help="Containers, or processes of this installation; auto: containers of images that are here."),
+]
+
+
+@app.command(epilog='Examples: kennel local up · kennel local up --foreground --port 0 · eval "$(kennel local env)"')
+def up(
+    port: Port = None,
+    runner: Runner = None,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay here; Ctrl-C ends it.")] = False,
+    settings_file: SettingsFile = None,
+) -> None:
+    """Start it, with everything that it kept: buckets, jobs, endpoints. Where one runs already, tell its address."""
+    settings = _with(settings_of.load(settings_file), port, runner)
+    if foreground:
+        from kennel.local.server import serve
+
+        home, told = _home(settings), lambda url: err.print(f"local AWS on {url}; Ctrl-C ends it", highlight=False)
+        raise typer.Exit(serve(home, settings.local.port, settings.region, settings.local.runner, told))
+    found, _ = running(settings)
+    out.print(found.url, highlight=False)
+    err.print('use it from any client: eval "$(kennel local env)"; see it in a browser: its address')
+
+
+@app.command(epilog="Example: kennel local down")
+def down(settings_file: SettingsFile = None) -> None:
+    """End it and all that it runs. What it kept stays for the next time."""
+    from kennel.local.background import stop
+
+    err.print("ended" if stop(_home(settings_of.load(settings_file))) else "no local AWS is running")
+
+
+@app.command(epilog="Example: kennel local status --json | jq .endpoints")
+def status(
+    settings_file: SettingsFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, for machines.")] = False,
+) -> None:
+    """What it has and does: jobs and endpoints, the newest first."""
+    found = _call(_found(settings_of.load(settings_file)), "status")
+    print_json(found) if as_json else _print(found)
+
+
+@app.command(epilog='Example: eval "$(kennel local env)" && aws sagemaker list-endpoints')
+def env(settings_file: SettingsFile = None) -> None:
+    """Lines for a shell, after which boto3 and the AWS command line talk to it."""
+    for name, value in _found(settings_of.load(settings_file)).environment().items():
+        out.print(f"export {name}={value}", highlight=False)
+
+
+@app.command(epilog="Example: kennel local interrupt kennel-train-1a2b3c4d")
+def interrupt(
+    job: Annotated[str, typer.Argument(help="A spot training job.")], settings_file: SettingsFile = None
+) -> None:
+    """Rehearse a spot interruption: SIGTERM, the grace, the end, and the start anew from its checkpoints."""
+    _call(_found(settings_of.load(settings_file)), f"interrupt?job={job}", "POST")
+    err.print(f"{job} is being interrupted; follow it: kennel local status")
+
+
+def running(settings: Settings) -> tuple[State, bool]:
+    """The local AWS of these settings, started where none runs; whether this call started it."""
+    from kennel.local.background import start_in_background
+    from kennel.local.home import state
+
+    home = _home(settings)
+    if found := state(home):
+        return found, False
+    return start_in_background(home, settings.local.port, settings.region, settings.local.runner), True
+
+
+@contextmanager
+def connected(side: Literal["local", "aws"], settings: Settings, keep: bool = True) -> Iterator[Cloud]:
+    """AWS, or the local AWS, which is started where it does not run, and ended again unless it shall be kept."""
+    from kennel.cloud.session import connect
+
+    if side == "aws":
+        yield connect("aws", settings)
+        return
+    found, started = running(settings)
+    try:
+        yield connect("local", settings, found.url, (found.access_key_id, found.secret_access_key))
+    finally:
+        if started and not keep:
+            from kennel.local.background import stop
+
+            stop(_home(settings))
+
+
+def _with(settings: Settings, port: int | None, runner: str | None) -> Settings:
+    chosen = {name: value for name, value in (("port", port), ("runner", runner)) if value is not None}
+    return settings.model_copy(update={"local": settings.local.model_copy(update=chosen)})
+
+
+def _home(settings: Settings) -> Path:
+    from kennel.local.home import home_folder
+
+    return home_folder(settings.local.home)
+
+
+def _found(settings: Settings) -> State:
+    from kennel.local.home import state
+
+    found = state(_home(settings))
+    if found is None:
+        raise ServerError("no local AWS is running", "Start it: kennel local up")
+    return found
+
+
+def _call(state: State, path: str, method: str = "GET") -> Any:
+    """What the server says beside AWS's own calls. The header keeps pages of other sites from asking."""
+    request = urllib.request.Request(f"{state.url}/_kennel/{path}", method=method, headers={"X-Kennel": "1"})  # noqa: S310
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            return json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        said = json.loads(error.read() or b"{}")
+        raise ServerError(str(said.get("message", error)), "See: kennel local status") from error
+
+
+def _print(found: dict[str, Any]) -> None:
+    out.print(
+        f"{found['url']}  {found['region']}  account {found['account']}  state in {found['home']}", highlight=False
+    )
+    for title, key in (("endpoints", "endpoints"), ("tuning jobs", "tuning_jobs"), ("training jobs", "training_jobs")):
+        table = Table(show_header=False, box=None)
+        for each in found[key]:
+            detail = each["detail"] if each["detail"] != each["status"] else ""
+            table.add_row(each["name"], each["status"], detail)
+        out.print(title, style="bold")
+        out.print(table if found[key] else "  none")

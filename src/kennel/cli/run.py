@@ -1,0 +1,133 @@
+"""`kennel run`: the whole story, on this machine or on AWS."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.panel import Panel
+from rich.table import Table
+
+from kennel import settings as settings_of
+from kennel.cli.console import err, out, print_json, progress
+from kennel.cli.local import connected
+from kennel.cli.predict import print_chart
+from kennel.errors import KennelError
+from kennel.settings import Settings
+
+if TYPE_CHECKING:
+    from kennel.cloud.prices import Estimate
+    from kennel.cloud.session import Cloud
+    from kennel.workflow.story import Summary
+
+EPILOG = """Examples: kennel run · kennel run --data ~/dogImages --jobs 20 · kennel run --on aws --data ~/dogImages ·
+kennel run --on aws --resume · kennel run --until tune"""
+
+On = Annotated[Literal["local", "aws"], typer.Option("--on", help="Where: this machine, or AWS.")]
+SettingsFile = Annotated[Path | None, typer.Option("--settings", help="Another kennel.toml.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before what costs money.")]
+
+
+def run(
+    data: Annotated[
+        Path | None, typer.Option(envvar="KENNEL_DATA", help="A data set; without it, dogs are drawn.")
+    ] = None,
+    on: On = "local",
+    out_folder: Annotated[Path, typer.Option("--out", help="The run's folder.")] = Path("run"),
+    jobs: Annotated[int | None, typer.Option(min=1, max=750, help="Trials of the tuning job.")] = None,
+    until: Annotated[
+        Literal["upload", "features", "tune", "train", "deploy", "predict"], typer.Option(help="The last step to do.")
+    ] = "predict",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the local AWS, and the endpoint, running.")] = False,
+    yes: Yes = False,
+    settings_file: SettingsFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary, for machines.")] = False,
+) -> None:
+    """Data, channels, features, tuning, the best once more, an endpoint, a prediction: the same calls on either side.
+
+    Nothing that costs money starts before its estimate was shown and agreed to. Ended at any moment, --resume goes on.
+    """
+    from kennel.workflow import record
+    from kennel.workflow.story import Stage, Story
+
+    settings = _with_jobs(settings_of.load(settings_file), jobs)
+    begun = record.begin(out_folder, on, data or _at_hand(), resume)
+    with connected(on, settings, keep) as cloud:
+        _agree(cloud, yes)
+        summary = Story(Stage(cloud, begun, out_folder, progress(), _ask_to_stop)).tell(until)
+    print_json(summary.as_json()) if as_json else _print(summary)
+    if endpoint := summary.addresses.get("endpoint"):
+        back = "kennel local up brings it back; " if on == "local" and not keep else ""
+        err.print(f"{back}ask it: kennel predict photo.jpg --endpoint {endpoint} --on {on}", highlight=False)
+        err.print(
+            f"end what is billed: kennel teardown --on {on}" if on == "aws" else "see all of it: kennel local status"
+        )
+
+
+def _with_jobs(settings: Settings, jobs: int | None) -> Settings:
+    if jobs is None:
+        return settings
+    return settings.model_copy(update={"tuning": settings.tuning.model_copy(update={"jobs": jobs})})
+
+
+def _at_hand() -> Path | None:
+    """The folder that `kennel data fetch` makes, if it lies here."""
+    if Path("dogImages/train").is_dir():
+        return Path("dogImages")
+    err.print("No data set named, so this uses a small set of drawings: eight breeds, no photographs.")
+    err.print("For the real one: kennel data fetch && kennel run --data dogImages")
+    return None
+
+
+def _agree(cloud: Cloud, yes: bool) -> None:
+    """Show what it costs before anything is started. Raises KennelError where nobody agrees."""
+    from kennel.cloud import prices
+
+    found = prices.estimate(cloud.settings, cloud.side, prices.load())
+    if cloud.side == "local":
+        err.print(found.notes[0])
+        return
+    show_estimate(found)
+    if not yes and not sys.stdin.isatty():
+        raise KennelError("nobody to ask whether this may be spent", "Say --yes")
+    if not yes and not typer.confirm("Start?", err=True):
+        raise KennelError("nothing was started", "Say yes, or change kennel.toml")
+
+
+def show_estimate(found: Estimate) -> None:
+    """A table on stderr."""
+    head, *rows = found.table()
+    table = Table(*head, title=f"estimate, prices of {found.as_of}", title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    err.print(table)
+    for note in found.notes:
+        err.print(note)
+
+
+def _ask_to_stop(kind: str, name: str) -> bool:
+    """After Ctrl-C. Where nobody can be asked it goes on, and the line says how to come back to it."""
+    err.print(f"the {kind} {name} goes on without this command; --resume comes back to it")
+    return sys.stdin.isatty() and typer.confirm(f"Stop {name} as well?", default=False, err=True)
+
+
+def _print(summary: Summary) -> None:
+    steps = Table(show_header=False, box=None)
+    for step, seconds in summary.seconds.items():
+        steps.add_row(step, f"{seconds:7.1f} s")
+    steps.add_row("in all", f"{sum(summary.seconds.values()):7.1f} s", style="bold")
+    out.print(Panel(steps, title="time", title_align="left", expand=False))
+    if summary.answer and summary.photo:
+        print_chart(summary.answer["predictions"])
+        out.print(f"the photograph is {summary.photo.label}: {summary.photo.path}")
+    if best := summary.best:
+        chosen = ", ".join(f"{name} {value}" for name, value in sorted(best.hyperparameters.items()))
+        out.print(f"best trial {best.job}: {best.value} with {chosen}", highlight=False)
+    for name, value in summary.metrics.items():
+        if name.startswith("test:"):
+            out.print(f"{name:<20} {value * 100:.1f} %", highlight=False)
+    for name, place in summary.addresses.items():
+        out.print(f"{name:<14} {place}")

@@ -1,0 +1,290 @@
+"""`kennel run`: data → channels → features → tuning → the best again → endpoint → a prediction, on either side.
+
+Every name comes from content and from the run's own name, and each step looks first at what exists: so a process that
+was ended at any moment is resumed by doing all steps again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from kennel.cloud import endpoint, names, registry, roles, storage, training, tuning, watch
+from kennel.cloud.endpoint import EndpointPlan
+from kennel.cloud.events import Event, InstancesChanged, StatusChanged, TrialEnded
+from kennel.cloud.logs import LogLine, Notice
+from kennel.cloud.session import Cloud
+from kennel.cloud.storage import S3Uri
+from kennel.cloud.training import FEATURES_JOB, Channel, TrainingPlan
+from kennel.cloud.tuning import Trial, TuningPlan
+from kennel.errors import KennelError, Stopped
+from kennel.files import write_atomically
+from kennel.hyperparameters import parse
+from kennel.pictures import dataset
+from kennel.pictures.dataset import DataSet
+from kennel.progress import Progress
+from kennel.weights import Weights, serialise
+from kennel.weights.sources import pretrained
+from kennel.workflow import data as pictures
+from kennel.workflow.data import HeldBack
+from kennel.workflow.pages import tuning_page
+from kennel.workflow.record import Record
+
+Kind = Literal["training job", "tuning job", "endpoint"]
+Step = Literal["upload", "features", "tune", "train", "deploy", "predict"]
+STEPS: tuple[Step, ...] = get_args(Step)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a story is told on. data: None draws a small set; out: the run's folder.
+
+    interrupted: asked when a signal comes while something is waited for: whether to stop that as well.
+    """
+
+    cloud: Cloud
+    record: Record
+    out: Path
+    progress: Progress
+    interrupted: Callable[[Kind, str], bool] = lambda kind, name: False
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """S3 URIs of what training jobs read, by channel; digest: of all that the features depend on."""
+
+    splits: dict[str, str]
+    weights: str
+    digest: str
+    features: str = ""
+
+    def channels(self) -> tuple[Channel, ...]:
+        """With features hardly a picture is looked at, so pictures are FastFile: nothing is copied first."""
+        splits = [Channel(split, uri, "FastFile" if self.features else "File") for split, uri in self.splits.items()]
+        more = [Channel("features", self.features, "File")] if self.features else []
+        return (*splits, Channel("weights", self.weights, "File"), *more)
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run did. seconds: step → seconds; addresses: what → where it lies."""
+
+    side: str
+    seconds: dict[str, float] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
+    best: Trial | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    photo: HeldBack | None = None
+    answer: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        photo = {"path": str(self.photo.path), "label": self.photo.label} if self.photo else None
+        return {**asdict(self), "photo": photo}
+
+
+class Story:
+    """One run. Its steps are to be done in order; `tell` does them."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage, self._cloud, self._progress = stage, stage.cloud, stage.progress
+        self._settings = stage.cloud.settings
+        self._roles: dict[str, str] = {}
+        self.summary = Summary(stage.cloud.side, addresses={"run": str(stage.out)})
+        self._job = ""
+
+    def tell(self, until: Step = "predict") -> Summary:
+        """All steps up to and including `until`. Raises KennelError; Stopped passes through."""
+        record = self._stage.record
+        for step in STEPS[: STEPS.index(until) + 1]:
+            started = time.monotonic()
+            getattr(self, step)()
+            self.summary.seconds[step] = time.monotonic() - started
+        if until == STEPS[-1]:
+            replace(record, finished=True).write(self._stage.out)
+        return self.summary
+
+    def upload(self) -> None:
+        """Pictures packed, weights and all into the bucket; what is there already is not sent again."""
+        data, weights = self._data(), self._weights()
+        packed = pictures.packed(data, self._stage.out / "packed", self._progress)
+        with self._progress.step("bucket and roles"):
+            storage.ensure_bucket(self._cloud)
+            self._roles["training"] = roles.ensure(self._cloud, roles.training_role(self._cloud))
+            self._roles["endpoint"] = roles.ensure(self._cloud, roles.endpoint_role(self._cloud))
+        content = names.digest(data.digest)
+        splits = {
+            split: str(
+                storage.upload_folder(
+                    self._cloud, packed / split, self._key(names.DATA, content, split), self._progress
+                )
+            )
+            for split in data.splits
+        }
+        uri = self._upload_weights(weights)
+        self._inputs = Inputs(splits, uri, names.digest(data.digest, weights.digest, weights.stride))
+        self.summary.photo = pictures.held_back(data, self._stage.out)
+
+    def features(self) -> None:
+        """A job that computes the frozen backbone's features; its output is a channel of every job that follows."""
+        fixed = parse(self._settings.training.hyperparameters)
+        if not self._settings.tuning.features_once or fixed.trainable != "head":
+            return
+        name = names.name(self._settings.project, "features", self._inputs.digest, fixed.views, self._image("training"))
+        plan = replace(
+            self._plan(name, {"views": str(fixed.views)}),
+            environment=FEATURES_JOB,
+            compression="NONE",
+            checkpoints=str(self._uri(names.CHECKPOINTS, name)),
+        )
+        done = self._train("features job", plan)
+        self._inputs = replace(self._inputs, features=str(done["ModelArtifacts"]["S3ModelArtifacts"]))
+
+    def tune(self) -> None:
+        """The search; its page is in the run's folder."""
+        name = names.tuning_name(self._settings.project, self._inputs.digest, self._stage.record.name)
+        plan = TuningPlan(self._plan(name, self._fixed()), self._settings.tuning)
+        name = tuning.start(self._cloud, plan)
+        with self._waiting("tuning job", name, tuning.trial_count(self._settings.tuning)) as tell:
+            watch.tuning(self._cloud, name, tell)
+        self.summary.best = tuning.best(self._cloud, name)
+        self._write_page(name)
+
+    def train(self) -> None:
+        """The best trial once more, by itself."""
+        best = self.summary.best
+        given = self._fixed() | (dict(best.hyperparameters) if best else {})
+        name = names.name(self._settings.project, "train", self._inputs.digest, self._stage.record.name, given)
+        done = self._train("training job", self._plan(name, given))
+        self._job = str(done["TrainingJobName"])
+        self.summary.metrics = {each["MetricName"]: each["Value"] for each in done.get("FinalMetricDataList", [])}
+        self.summary.addresses |= {"artifact": done["ModelArtifacts"]["S3ModelArtifacts"], "training job": self._job}
+
+    def deploy(self) -> None:
+        """The artifact behind the endpoint, which goes on answering by an earlier one until the new one does."""
+        plan = self._endpoint_plan()
+        done = endpoint.deploy(self._cloud, plan)
+        with self._waiting("endpoint", plan.name, None) as tell:
+            watch.endpoint(self._cloud, plan.name, tell, config=done.config)
+        self.summary.addresses["endpoint"] = plan.name
+
+    def predict(self) -> None:
+        """Ask the endpoint about the picture that was held back."""
+        photo = self.summary.photo
+        if photo is None:
+            raise KennelError("there is no picture to ask about", "Run the story from its start")
+        with self._progress.step("ask for a prediction"):
+            self.summary.answer = endpoint.invoke(self._cloud, self._settings.endpoint_name, photo.path.read_bytes())
+
+    def _data(self) -> DataSet:
+        named = self._stage.record.data
+        source = Path(named) if named else pictures.drawn(self._stage.out / "drawings", self._progress)
+        with self._progress.step("read the data set"):
+            return dataset.load(source)
+
+    def _weights(self) -> Weights:
+        with self._progress.step("pretrained weights"):
+            return pretrained()
+
+    def _upload_weights(self, weights: Weights) -> str:
+        """The same for every data set."""
+        prefix = self._key(names.WEIGHTS, names.digest(weights.digest, weights.stride))
+        with tempfile.TemporaryDirectory(prefix="kennel-") as folder:
+            write_atomically(Path(folder) / "resnet50.safetensors", serialise(weights))
+            return str(storage.upload_folder(self._cloud, Path(folder), prefix, self._progress))
+
+    def _plan(self, name: str, given: dict[str, str]) -> TrainingPlan:
+        return TrainingPlan(
+            name=name,
+            image=self._image("training"),
+            role=self._roles["training"],
+            channels=self._inputs.channels(),
+            output=str(self._uri(names.JOBS)),
+            machines=self._settings.training,
+            hyperparameters=given,
+            tags=tuple(self._settings.tags()),
+        )
+
+    def _endpoint_plan(self) -> EndpointPlan:
+        settings, artifact = self._settings, self.summary.addresses["artifact"]
+        image = self._image("serving")
+        made_of = (artifact, image)
+        return EndpointPlan(
+            name=settings.endpoint_name,
+            model=names.name(settings.project, "model", *made_of),
+            config=names.name(settings.project, "config", *made_of, settings.endpoint.model_dump()),
+            image=image,
+            artifact=artifact,
+            role=self._roles["endpoint"],
+            instance_type=settings.endpoint.instance_type,
+            instances=settings.endpoint.instances,
+            startup_s=settings.endpoint.startup_s,
+            tags=tuple(settings.tags()),
+        )
+
+    def _train(self, title: str, plan: TrainingPlan) -> dict[str, Any]:
+        """The final description of the job that does this plan."""
+        name = training.start(self._cloud, plan)
+        with self._waiting("training job", name, None, title) as tell:
+            return watch.training(self._cloud, name, tell)
+
+    @contextmanager
+    def _waiting(self, kind: Kind, name: str, total: int | None, title: str = "") -> Iterator[Callable[[Event], None]]:
+        """Events become progress. A signal ends the wait; what is waited for goes on, unless the user says no."""
+        with self._progress.step(f"{title or kind} {name}", total) as advance:
+
+            def tell(event: Event) -> None:
+                if isinstance(event, TrialEnded):
+                    advance(1)
+                if line := line_of(event):
+                    self._progress.say(line)
+
+            try:
+                yield tell
+            except Stopped:
+                if kind in _STOP and self._stage.interrupted(kind, name):
+                    _STOP[kind](self._cloud, name)
+                raise
+
+    def _write_page(self, name: str) -> None:
+        path = self._stage.out / "tuning.html"
+        write_atomically(path, tuning_page(self._cloud, name).encode())
+        self.summary.addresses |= {"tuning job": name, "tuning page": str(path)}
+
+    def _fixed(self) -> dict[str, str]:
+        return {name: str(value) for name, value in self._settings.training.hyperparameters.items()}
+
+    def _image(self, kind: Literal["training", "serving"]) -> str:
+        return registry.image_uri(self._cloud, getattr(self._settings.images, kind))
+
+    def _key(self, *parts: str) -> str:
+        return names.prefix(self._settings, *parts)
+
+    def _uri(self, *parts: str) -> S3Uri:
+        return S3Uri(self._cloud.bucket, self._key(*parts))
+
+
+def line_of(event: Event) -> str:
+    """An event as a line for people; "" for what is not worth one."""
+    match event:
+        case LogLine(text=text) | Notice(text=text):
+            return text
+        case StatusChanged(status=status, message=message):
+            return f"{status}: {message}" if message else status
+        case TrialEnded(name=name, status=status, value=value, hyperparameters=given):
+            chosen = ", ".join(f"{key} {text}" for key, text in sorted(given.items()))
+            return f"{name}: {status if value is None else f'{value:.4f}'} ({chosen})"
+        case InstancesChanged(variant=variant, current=current, desired=desired):
+            return f"variant {variant}: {current} of {desired} instances answer"
+        case _:
+            return ""
+
+
+_STOP: dict[Kind, Callable[[Cloud, str], None]] = {
+    "training job": training.stop,
+    "tuning job": tuning.stop,
+}
