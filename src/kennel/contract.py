@@ -29,8 +29,18 @@ class Contract:
 
     @property
     def data(self) -> Path:
-        """The channels: `train`, `valid`, `test`. So this folder is a data set's root."""
+        """The channels: `train`, `valid`, `test`. So this folder is a data set's root; others may lie beside them."""
         return self.root / "input/data"
+
+    @property
+    def weights(self) -> Path:
+        """A channel that may be there: the pretrained weights (a job without a network needs it)."""
+        return self.data / "weights"
+
+    @property
+    def features(self) -> Path:
+        """A channel that may be there: what a features job left in its `model`."""
+        return self.data / "features"
 
     @property
     def model(self) -> Path:

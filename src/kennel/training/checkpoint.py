@@ -1,7 +1,7 @@
 """Checkpoints without pickle: tensors and a JSON description in one safetensors file, written atomically.
 
-A checkpoint belongs to one training: its fingerprint holds the data, the weights and the hyperparameters. Another
-training that finds it starts anew.
+A checkpoint belongs to one training: its fingerprint holds the data, the weights and the hyperparameters, and begins
+its file's name. So another training into the same folder starts anew and leaves it be.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from kennel.files import forget_drafts, write_atomically
 
 log = logging.getLogger(__name__)
 
+KEPT = 3
+"""Checkpoints of different trainings that stay in a folder."""
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -29,6 +32,11 @@ class Checkpoint:
 
     path: Path
     fingerprint: str
+
+    @classmethod
+    def within(cls, folder: Path, fingerprint: str) -> Checkpoint:
+        """The one in `folder` that belongs to this fingerprint."""
+        return cls(folder / f"{fingerprint[:16]}.safetensors", fingerprint)
 
     def save(self, module: nn.Module, best: dict[str, Tensor], optimizer: Optimizer, about: dict[str, Any]) -> None:
         """Keep what is needed to go on after this epoch. about: plain values (the history, a scaler's state)."""
@@ -70,6 +78,13 @@ class Checkpoint:
         except (SafetensorError, KeyError, ValueError) as error:
             log.warning("the checkpoint at %s cannot be read (%s); starting anew", self.path, error)
             return None
+
+
+def forget_old(folder: Path, spared: Checkpoint) -> None:
+    """Only the newest `KEPT` checkpoints stay in `folder`, `spared` being one of them."""
+    others = [path for path in folder.glob(f"{'[0-9a-f]' * 16}.safetensors") if path != spared.path]
+    for path in sorted(others, key=lambda each: each.stat().st_mtime_ns, reverse=True)[KEPT - 1 :]:
+        path.unlink(missing_ok=True)
 
 
 def trained(module: nn.Module) -> dict[str, Tensor]:

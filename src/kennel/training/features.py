@@ -2,6 +2,7 @@
 
 The cache is a folder of safetensors shards per (weights, engine, preprocessing); each holds rows for (picture, view).
 A shard is written atomically when its pictures are done, so a process that is killed loses at most one shard's work.
+An earlier job's cache may be given beside it: that one is only read.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from kennel.engines import Engine, Features, Pictures
-from kennel.errors import PictureError
+from kennel.errors import DataError, PictureError
 from kennel.files import write_atomically
 from kennel.machine import threads
 from kennel.pictures.dataset import Picture
@@ -45,10 +46,14 @@ class SplitFeatures:
 
 
 class FeatureCache:
-    """Rows on disk, under `folder`, for one engine with one set of weights."""
+    """Rows on disk, under `folder`, for one engine with one set of weights; given: such a folder to read from as well.
 
-    def __init__(self, folder: Path, weights_digest: str, engine_name: str) -> None:
-        self.folder = folder / f"{weights_digest[:16]}-{engine_name}-{PREPROCESSING}"
+    Reading from `given` never changes it: it may be a mount that cannot be written to.
+    """
+
+    def __init__(self, folder: Path, weights_digest: str, engine_name: str, given: Path | None = None) -> None:
+        name = f"{weights_digest[:16]}-{engine_name}-{PREPROCESSING}"
+        self.folder, self._given = folder / name, given / name if given else None
 
     def missing(self, pictures: Sequence[Picture], views: int) -> list[Wanted]:
         """Pictures with the numbers of their views that are not kept yet; each content once."""
@@ -83,15 +88,21 @@ class FeatureCache:
         left_out = tuple(pictures[place] for place in np.flatnonzero(~seen.all(axis=1)))
         return SplitFeatures(found if not left_out else found[whole], kept, left_out)
 
+    def shards(self) -> list[Path]:
+        """The files, the given ones first, each content once."""
+        folders = [each for each in (self.folder, self._given) if each]  # the later wins
+        return [*{path.name: path for folder in folders for path in sorted(folder.glob("*.safetensors"))}.values()]
+
     def _shards(self) -> Iterator[tuple[list[Row], Callable[[], Features]]]:
         """Each shard's rows, and a way to read its features."""
-        for path in sorted(self.folder.glob("*.safetensors")):
+        for path in self.shards():
             try:
                 with safe_open(path, framework="numpy") as file:
                     rows = _rows(file.get_tensor("keys"), file.get_tensor("views"))
                     yield rows, partial(file.get_tensor, "features")
             except SafetensorError:
-                path.unlink(missing_ok=True)  # damaged: computed again
+                if path.parent == self.folder:
+                    path.unlink(missing_ok=True)  # damaged: computed again
             except FileNotFoundError:
                 continue  # another training found it damaged
 
@@ -117,11 +128,14 @@ def compute(
             on_done(len(group))
 
 
-def read_crops(pictures: Sequence[Picture], workers: int) -> Pictures:
-    """The centre crops of pictures that can be read: uint8 [n, 224, 224, 3]."""
+def read_crops(pictures: Sequence[Picture], workers: int) -> tuple[list[Picture], Pictures]:
+    """The pictures that can be read, and their centre crops: uint8 [n, 224, 224, 3]. Raises DataError for none."""
     with threads(workers) as pool:
-        read = pool.map(lambda picture: _read_views(picture, [0]), pictures)
-        return np.concatenate([each for each in read if each is not None])
+        read = list(pool.map(lambda picture: _read_views(picture, [0]), pictures))
+    kept = [picture for picture, crop in zip(pictures, read, strict=True) if crop is not None]
+    if not kept:
+        raise DataError(f"none of {len(pictures)} pictures can be read", "Run: kennel data check")
+    return kept, np.concatenate([crop for crop in read if crop is not None])
 
 
 def _start(pool: ThreadPoolExecutor, group: Sequence[Wanted]) -> list[Future[Pictures | None]]:
