@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -349,7 +350,7 @@ def test_a_job_that_succeeds_leaves_its_model_its_output_its_log_and_its_metrics
     (where,) = {(group, stream) for group, stream, _ in world.book.lines}
     assert where == ("/aws/sagemaker/TrainingJobs", f"job/algo-1-{int(job['CreationTime'])}")
     assert world.book.data == [
-        ("/aws/sagemaker/TrainingJobs", "loss", value, {"Host": "job/algo-1"}) for value in (2.5, 1.5)
+        ("/aws/sagemaker/TrainingJobs", "loss", value, {"TrainingJobName": "job"}) for value in (2.5, 1.5)
     ]
     assert job["TrainingStartTime"] <= job["TrainingEndTime"]
     assert job["BillableTimeInSeconds"] == job["TrainingTimeInSeconds"] >= 1
@@ -1032,3 +1033,76 @@ def test_the_least_request_is_refused_in_words() -> None:
         check({})
     with pytest.raises(Refused, match="OutputDataConfig"):
         check({"AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "File"}})
+
+
+def test_a_job_without_instances_is_refused(world: World) -> None:
+    assert "InstanceCount" in world.refusal("CreateTrainingJob", **request("sh:true", hosts=0))
+
+
+def test_a_stop_that_comes_while_the_job_is_being_made_is_heeded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.house.tags, "add", lambda arn, tags: world.jobs.stop("job"))
+    world.start(f"py:{FOREVER}")
+    assert world.ended()["TrainingJobStatus"] == "Stopped"
+
+
+def test_links_that_a_job_lays_lead_nowhere(world: World, tmp_path: Path) -> None:
+    write(tmp_path / "secret/data/key", "secret")
+    write(tmp_path / "secret/failure", "secret")
+    script = f"""import shutil
+shutil.rmtree(root / "output")
+os.symlink("{tmp_path}/secret", root / "output")
+if os.environ["HOST"] == "127.0.0.1":
+    os.symlink("{tmp_path}/secret", root / "model/x")
+    while not (root.parent / "127.0.0.2/model/x/key").exists():
+        time.sleep(0.01)
+    sys.exit(1)
+(root / "model/x").mkdir()
+(root / "model/x/key").write_text("planted")
+"""
+    job = world.done(f"py:{script}", hosts=2)
+    assert job["FailureReason"] == "AlgorithmError: See job logs for more information, exit code: 1"
+    assert world.archive("out/job/output/model.tar.gz") == {}
+    assert not (world.s3 / "bucket/out/job/output/output.tar.gz").exists()
+    assert sorted(path.name for path in (tmp_path / "secret").rglob("*")) == ["data", "failure", "key"]
+
+
+def test_a_failure_file_that_is_a_pipe_is_not_waited_for(world: World) -> None:
+    assert "See job logs" in world.done("sh:mkfifo output/failure; exit 1")["FailureReason"]
+
+
+def test_a_file_of_the_first_host_outdoes_a_folder_of_another(world: World) -> None:
+    script = "if os.environ['HOST'] == '127.0.0.1':\n (root / 'model/a').write_text('file')\n"
+    script += "else:\n (root / 'model/a').mkdir()\n (root / 'model/a/b').write_text('x')\n"
+    assert world.done(f"py:{script}", hosts=2)["TrainingJobStatus"] == "Completed"
+    assert world.archive("out/job/output/model.tar.gz") == {"a": b"file"}
+
+
+def test_why_a_job_failed_is_told_also_when_what_it_left_cannot_be_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(bucket: str, key: str, source: Path) -> None:
+        raise Refused("NoSuchBucket", "The specified bucket does not exist", 404)
+
+    monkeypatch.setattr(world.house.objects, "put", put)
+    assert world.done("sh:exit 3")["FailureReason"].endswith("exit code: 3")
+    assert world.done("sh:true", "other")["FailureReason"] == "ClientError: The specified bucket does not exist"
+
+
+def test_a_full_disk_does_not_make_a_job_seem_to_run_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep, full = world.jobs._jobs._keep, [OSError(28, "No space left on device")] * 2
+
+    def keep_later(name: str, job: Document) -> None:
+        if job["TrainingJobStatus"] == "Completed" and full:
+            raise full.pop()
+        keep(name, job)
+
+    monkeypatch.setattr(world.jobs._jobs, "_keep", keep_later)
+    assert world.done("sh:true")["TrainingJobStatus"] == "Completed"
+    assert full == []
+
+
+@pytest.mark.parametrize("last", [[[1], "job"], [None, "job"], [0, 5], ["0", "job"], [0]])
+def test_a_forged_token_is_refused(world: World, last: list[Any]) -> None:
+    world.done("sh:true")
+    token = base64.urlsafe_b64encode(json.dumps(["CreationTime", *last]).encode()).decode()
+    assert "NextToken" in world.refusal("ListTrainingJobs", NextToken=token)

@@ -340,6 +340,20 @@ def test_a_tuning_job_gives_up_after_five_attempts(make: Callable[..., Place]) -
     assert len(place.trials()) == 5
 
 
+def test_five_failed_attempts_start_no_more_and_let_the_others_end(make: Callable[..., Place]) -> None:
+    place = make(held=True)
+    place.call("create", **request(most=50, at_once=6))
+    place.until(lambda: len(place.trials()) == 6)
+    *bad, last = place.trainings.running()
+    for name in bad:
+        place.trainings.end(name, "Failed", "AlgorithmError: no, exit code: 1")
+    place.until(lambda: place.describe()["TrainingJobStatusCounters"]["NonRetryableError"] == 5)
+    assert place.trainings.running() == [last]
+    place.trainings.finish(last)
+    place.until(lambda: len(place.trials()) > 6)
+    assert place.describe()["HyperParameterTuningJobStatus"] == "InProgress"
+
+
 def test_a_tuning_job_fails_when_no_trial_prints_the_objective(make: Callable[..., Place]) -> None:
     job = make(lambda _: []).run(request(at_once=1))
     assert job["FailureReason"].startswith("No objective metrics found after running 5 training jobs.")
@@ -503,6 +517,35 @@ def test_a_bayesian_search_begins_with_what_its_parents_found(make: Callable[...
     assert job["BestTrainingJob"]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] > 0.95
 
 
+def test_what_a_parent_held_fixed_is_learned_from_too(make: Callable[..., Place]) -> None:
+    place = make()
+    ranges = {"ContinuousParameterRanges": [{"Name": "rate", "MinValue": "0.0001", "MaxValue": "1"}]}
+    parent = request(most=30, at_once=5, ParameterRanges=ranges)
+    parent["TrainingJobDefinition"]["StaticHyperParameters"]["size"] = "32"
+    place.run(parent)
+    child = request("more", most=4, at_once=1, Strategy="Bayesian")
+    child["WarmStartConfig"] = {
+        "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "dogs"}],
+        "WarmStartType": "TransferLearning",
+    }
+    place.run(child)
+    rates = [math.log10(float(each["TunedHyperParameters"]["rate"])) for each in place.trials("more")]
+    assert all(abs(rate + 2) < 1 for rate in rates)  # of four decades
+
+
+def test_a_warm_start_with_as_many_but_other_hyperparameters_is_refused(make: Callable[..., Place]) -> None:
+    place = make()
+    place.run(request())
+    child = request("more")
+    child["WarmStartConfig"] = {
+        "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "dogs"}],
+        "WarmStartType": "TransferLearning",
+    }
+    child["TrainingJobDefinition"]["StaticHyperParameters"] = {"seed": "1"}
+    with pytest.raises(Refused, match="names is not the same across current and parent"):
+        place.call("create", **child)
+
+
 @pytest.mark.parametrize("how", ["missing", "running", "objective", "image", "hyperparameters", "twice"])
 def test_a_warm_start_that_does_not_fit_is_refused(make: Callable[..., Place], how: str) -> None:
     place = make(held=how == "running")
@@ -546,6 +589,21 @@ def test_trials_are_listed_a_page_at_a_time_in_the_order_asked_for(make: Callabl
     assert found[0] == place.describe()["BestTrainingJob"]
     with pytest.raises(Refused, match="NextToken"):
         place.trials(NextToken="bm90aGluZw==")
+
+
+def test_pages_go_on_where_a_trial_has_left_the_list(make: Callable[..., Place]) -> None:
+    place = make(held=True)
+    place.call("create", **request(most=4, at_once=4))
+    place.until(lambda: len(place.trials()) == 4)
+    names = [each["TrainingJobName"] for each in place.trials()]
+    asked = {"HyperParameterTuningJobName": "dogs", "StatusEquals": "InProgress", "MaxResults": 2}
+    page = place.call("trials", **asked)
+    place.trainings.finish(names[1])
+    place.until(lambda: len(place.trials(StatusEquals="InProgress")) == 3)
+    rest = place.call("trials", **asked, NextToken=page["NextToken"])
+    assert [each["TrainingJobName"] for each in rest["TrainingJobSummaries"]] == names[2:]
+    with pytest.raises(Refused, match="NextToken"):
+        place.call("trials", **asked, SortBy="CreationTime", NextToken=page["NextToken"])
 
 
 def test_trials_without_an_objective_are_not_listed_by_it(make: Callable[..., Place]) -> None:
@@ -617,6 +675,9 @@ HYPERBAND = {"HyperbandStrategyConfig": {"MinResource": 5, "MaxResource": 3}}
         ({"ParameterRanges": continuous("1", "0.5")}, "must not be greater"),
         ({"ParameterRanges": continuous("low", "1")}, "must be numbers"),
         ({"ParameterRanges": continuous("nan", "1")}, "finite"),
+        ({"ParameterRanges": continuous("1_0", "20")}, "must be numbers"),
+        ({"ParameterRanges": continuous(" 1", "2")}, "must be numbers"),
+        ({"ParameterRanges": {"IntegerParameterRanges": [one("n", "1", "9" * 250)]}}, "must be numbers"),
         ({"ParameterRanges": continuous("0", "1", "Logarithmic")}, "greater than 0"),
         ({"ParameterRanges": continuous("0", "1", "ReverseLogarithmic")}, "0 <= x < 1.0"),
         ({"ParameterRanges": {"IntegerParameterRanges": [one("n", "1.5", "3")]}}, "must be numbers"),
@@ -645,6 +706,17 @@ HYPERBAND = {"HyperbandStrategyConfig": {"MinResource": 5, "MaxResource": 3}}
 def test_a_configuration_that_aws_refuses_is_refused(make: Callable[..., Place], config: Document, words: str) -> None:
     with pytest.raises(Refused, match=words):
         make().call("create", **request(**config))
+
+
+def test_more_trials_than_a_tuning_job_can_have_are_refused_at_once(make: Callable[..., Place]) -> None:
+    many = [{"Name": f"x{number}", "Values": [str(value) for value in range(30)]} for number in range(30)]
+    for asked in (
+        request(most=751),
+        request(most=None, Strategy="Grid", ParameterRanges={"CategoricalParameterRanges": many}),
+    ):
+        with pytest.raises(Refused, match="750 training jobs at most") as refused:
+            make().call("create", **asked)
+        assert refused.value.code == "ResourceLimitExceeded"
 
 
 def test_a_grid_with_another_number_of_trials_is_refused(make: Callable[..., Place]) -> None:

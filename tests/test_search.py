@@ -7,9 +7,11 @@ from itertools import pairwise
 from statistics import fmean, median
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kennel.local.tuning.early_stopping import hyperband_stops, median_stops, rungs
-from kennel.local.tuning.search import Choice, Number, Search, Seen, Space, grid, space_of
+from kennel.local.tuning.search import Choice, Number, Scale, Search, Seen, Space, Strategy, grid, space_of
 
 RATE = {"rate": Number(1e-4, 1.0, "logarithmic")}
 
@@ -97,6 +99,35 @@ def test_a_small_space_is_not_drawn_from_twice_while_something_is_left() -> None
     assert len({tuple(each.values()) for each in found}) == 4
 
 
+BOUNDS = st.floats(-1e9, 1e9)
+
+
+@st.composite
+def numbers(draw: st.DrawFn) -> Number:
+    """A range that the API accepts."""
+    scale: Scale = draw(st.sampled_from(["linear", "logarithmic", "reverse"]))
+    bounds = {"linear": BOUNDS, "logarithmic": st.floats(1e-9, 1e9), "reverse": st.floats(0, 0.999999)}[scale]
+    low, high = sorted(draw(st.tuples(bounds, bounds)))
+    if scale != "reverse" and draw(st.booleans()):
+        return Number(math.ceil(low), max(math.ceil(low), math.floor(high)), scale, whole=True)
+    return Number(low, high, scale)
+
+
+@settings(max_examples=60, deadline=None)
+@given(numbers(), st.integers(0, 2**32), st.sampled_from(["Random", "Bayesian"]))
+def test_whatever_is_tried_lies_in_its_range_and_can_be_learned_from(
+    one: Number, seed: int, strategy: Strategy
+) -> None:
+    search = Search({"x": one, "kind": Choice(("a", "b"))}, strategy, True, seed)
+    seen: list[Seen] = []
+    for number in range(6):
+        asked = search.next(seen)
+        assert asked is not None
+        assert one.low <= float(asked["x"]) <= one.high
+        assert not one.whole or int(asked["x"]) == float(asked["x"])
+        seen.append(Seen(asked, float(number)))
+
+
 def best_of(strategy: str, seed: int, count: int = 24) -> float:
     """The least of a smooth bowl that a search finds."""
     space = {"x": Number(-5, 5), "y": Number(-5, 5)}
@@ -181,3 +212,5 @@ def test_hyperband_does_not_stop_below_the_least_or_at_the_most_steps_but_beyond
     assert not hyperband_stops([0.1], 0, others, 2, 9, maximize=True)
     assert not hyperband_stops([0.1] * 9, 2, others, 2, 9, maximize=True)
     assert hyperband_stops([0.1] * 10, 2, others, 2, 9, maximize=True)
+    assert hyperband_stops([0.1] * 8, 0, others, 1, 9, maximize=True)
+    assert not hyperband_stops([0.1] * 9, 0, others, 1, 9, maximize=True)

@@ -64,7 +64,8 @@ def _token(order: str, last: tuple[Any, str]) -> str:
 def _parsed(token: str, order: str) -> tuple[Any, str]:
     try:
         by, value, name = json.loads(base64.urlsafe_b64decode(token))
-        if by != order or isinstance(value, str) == (order == "CreationTime"):
+        kind = (int, float) if order == "CreationTime" else str
+        if by != order or not isinstance(value, kind) or not isinstance(name, str):
             raise ValueError(by)
     except (ValueError, TypeError) as error:
         raise invalid("The NextToken is not one of this list.") from error

@@ -175,8 +175,15 @@ class Execution:
             self._enter("Stopping")
         if outcome.ran:
             self._enter("Uploading")
-            outputs.keep(self._job, self._folder, self._house.objects)
+            self._keep(outcome)
         return ("Failed", outcome.reason) if outcome.reason else (ENDS[outcome.wish], "")
+
+    def _keep(self, outcome: Outcome) -> None:
+        try:
+            outputs.keep(self._job, self._folder, self._house.objects)
+        except Refused:
+            if not outcome.reason:  # why it failed is worth more than that this could not be kept
+                raise
 
     def _tail(self, number: int, host: str) -> Tail:
         """Lines go to CloudWatch Logs, the metrics in them to CloudWatch."""
@@ -187,7 +194,7 @@ class Execution:
             self._house.logs.write(GROUP, stream, lines)
             for time, line in lines:
                 for metric, value in self.readings.read(time, line):
-                    self._house.cloudwatch.put(NAMESPACE, metric, value, {"Host": instance}, "None", time)
+                    self._house.cloudwatch.put(NAMESPACE, metric, value, {"TrainingJobName": self.name}, "None", time)
 
         return Tail(layout.log_of(self._folder / host), write)
 
@@ -203,7 +210,15 @@ class Execution:
             job["_values"] = self.readings.newest()
             states.end(job, how, self._house.clock.now(), reason)
 
-        self._change(last)
+        while True:
+            try:
+                self._change(last)
+            except OSError as error:  # a full disk must not let it seem to run for ever
+                log.warning("%s: its end cannot be kept: %s", self.name, error)
+            else:
+                return
+            if self._house.clock.wait(self._house.closing, LOOK_EVERY_S):
+                return
 
     def _change(self, how: states.Alter) -> None:
         self._jobs.change(self.name, how)

@@ -88,9 +88,12 @@ def checkpoints_of(job: Document, root: Path) -> Path:
 
 
 def failure(root: Path) -> str:
-    """The failure file's text."""
+    """The failure file's text. Not what a link in its place leads to, nor a pipe, which nobody ever fills."""
+    path = Contract(root).failure
+    if path.is_symlink() or path.parent.is_symlink() or not path.is_file():
+        return ""
     try:
-        with Contract(root).failure.open("rb") as file:
+        with path.open("rb") as file:
             return file.read(4 * states.LONGEST_REASON).decode(errors="replace").strip()
     except OSError:
         return ""

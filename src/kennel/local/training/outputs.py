@@ -77,14 +77,31 @@ def _compressed(job: Document) -> bool:
 
 
 def _merged(folder: Path, part: str) -> Path:
-    first, *others = sorted(each for each in folder.iterdir() if each.is_dir())
+    first, *others = (_own(root, part) for root in sorted(each for each in folder.iterdir() if each.is_dir()))
     for other in others:
-        for path in files_below(other / part):
-            target = first / part / path.relative_to(other / part)
-            if not target.exists():
+        for path in files_below(other):
+            target = first / path.relative_to(other)
+            if _free(target, first):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(path, target)
-    return first / part
+    return first
+
+
+def _own(root: Path, part: str) -> Path:
+    """A folder below a host's root, made if missing; a link in its place, which could lead anywhere, goes."""
+    place = root
+    for name in part.split("/"):
+        place /= name
+        if place.is_symlink() or not place.is_dir():
+            place.unlink(missing_ok=True)
+        place.mkdir(exist_ok=True)
+    return place
+
+
+def _free(target: Path, below: Path) -> bool:
+    """Whether nothing is there, nor a link or a file in the place of one of its folders."""
+    folders = [each for each in target.parents if each.is_relative_to(below) and os.path.lexists(each)]
+    return not os.path.lexists(target) and all(each.is_dir() and not each.is_symlink() for each in folders)
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:

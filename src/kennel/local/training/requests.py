@@ -37,6 +37,8 @@ def check(request: Document) -> None:
         )
     if "InstanceType" not in config or "InstanceCount" not in config:
         raise invalid("InstanceType and InstanceCount are required in ResourceConfig.")
+    if config["InstanceCount"] < 1:  # botocore's model says 0
+        raise invalid("InstanceCount in ResourceConfig must be at least 1.")
 
 
 def _check_algorithm(algorithm: Document) -> None:

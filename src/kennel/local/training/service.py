@@ -164,6 +164,8 @@ class TrainingJobs:
         made.start()
         if self._house.closing.is_set():  # one that came too late for close() to see it
             made.wish("close")
+        if (self._jobs.get(name) or {}).get("TrainingJobStatus") == "Stopping":  # asked before it could be told
+            made.wish("stop")
 
     def _over(self, execution: Execution) -> None:
         with self._lock:

@@ -129,9 +129,8 @@ class Driver:
         if self._refused:
             return "Failed", self._refused
         here = list(self._trials.values())
-        ended = [each for each in here if not trials.running(each)]
-        all_ended = len(ended) == len(here) and not self._more()
-        if reason := failure(ended, all_ended):
+        all_ended = not any(trials.running(each) for each in here) and not self._more()
+        if all_ended and (reason := failure(here)):
             return "Failed", reason
         limit = self._config["ResourceLimits"].get("MaxRuntimeInSeconds")
         if limit is not None and self._house.clock.now() - job["CreationTime"] >= limit:
@@ -140,10 +139,12 @@ class Driver:
 
     def _more(self) -> bool:
         """Whether another trial may be started, apart from how many run at once."""
-        lost = sum(trials.retryable(each) for each in self._trials.values())
-        if len(self._trials) - min(lost, RETRIED) >= requests.most_trials(self._config):
+        here = list(self._trials.values())
+        ended = [each for each in here if not trials.running(each) and not trials.retryable(each)]
+        if len(ended) >= ATTEMPTS and failure(ended):
             return False
-        return self._config["Strategy"] != "Grid" or self._next() is not None
+        lost = sum(trials.retryable(each) for each in here)
+        return len(here) - min(lost, RETRIED) < requests.most_trials(self._config)
 
     def _next(self) -> dict[str, str] | None:
         return self._search.next(trials.seen(self._trials.values()), self._earlier)
@@ -209,8 +210,15 @@ class Driver:
         return values
 
     def _parents_trials(self) -> list[Seen]:
+        """What was fixed in a parent may be searched here."""
         parents = [self._jobs.get(name) for name in requests.parent_names(self._job)]
-        return [each for parent in parents if parent for each in trials.seen(parent["_trials"]) if not each.running]
+        return [
+            each
+            for parent in parents
+            if parent
+            for each in trials.seen(parent["_trials"], requests.static_of(parent))
+            if not each.running
+        ]
 
     def _keep(self) -> None:
         """Only what is new is written: each change wakes all who wait."""
@@ -236,10 +244,10 @@ class Driver:
         self._job = self._jobs.change(self._name, altered) or self._job
 
 
-def failure(ended: Sequence[Document], all_ended: bool) -> str:
-    """FailureReason as SageMaker words it; empty while the tuning job need not fail."""
+def failure(ended: Sequence[Document]) -> str:
+    """FailureReason, as SageMaker words it, of a tuning job with these trials; empty where one has an objective."""
     told = [each for each in ended if not trials.retryable(each)]
-    if any(trials.value_of(each) is not None for each in told) or not (all_ended or len(told) >= ATTEMPTS):
+    if any(trials.value_of(each) is not None for each in told):
         return ""
     if any(each["TrainingJobStatus"] == "Completed" for each in told):
         return (

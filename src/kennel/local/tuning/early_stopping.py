@@ -44,8 +44,8 @@ def hyperband_stops(
 
     others: (number, values) of the other trials of any bracket. A trial at its last step is left to end by itself.
     """
-    if len(values) > most:
-        return True
+    if len(values) >= most:
+        return len(values) > most
     reached = [step for step in rungs(number, least, most) if step <= len(values)]
     if not reached:
         return False

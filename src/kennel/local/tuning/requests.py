@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from kennel.local.errors import Refused, in_use, invalid
+from kennel.local.errors import Refused, in_use, invalid, limit_exceeded
 from kennel.local.parts import Document
 from kennel.local.training import requests as training_requests
-from kennel.local.tuning.search import Choice, Number, Search, Space, grid, number_of, space_of
+from kennel.local.tuning.search import Choice, Number, Search, Space, combinations, number_of, space_of
 
 MOST_PARAMETERS = 30
 MOST_RESOURCE = 20_000
+MOST_TRIALS = 750
+"""Of a tuning job, on AWS too."""
 EPOCHS = ("epochs", "numepochs", "n-epochs", "n_epochs", "num_epochs")
 """Static hyperparameters that Hyperband takes its MaxResource from where none is given."""
 OVER = ("Completed", "Failed", "Stopped")
@@ -46,17 +48,17 @@ def search_of(request: Document) -> Search:
 
 
 def most_trials(config: Document) -> float:
-    """MaxNumberOfTrainingJobs; of a grid all its points, and no limit where another criterion ends the job."""
+    """MaxNumberOfTrainingJobs; of a grid all its points; else as many as can be."""
     most: int | None = config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
     if most is not None:
         return most
-    return len(grid(_space(config))) if config["Strategy"] == "Grid" else math.inf
+    return combinations(_space(config)) if config["Strategy"] == "Grid" else MOST_TRIALS
 
 
 def resources(request: Document) -> tuple[int, int]:
     """(least, most) steps of a Hyperband trial; most is 0 where it cannot be known."""
     given = request["HyperParameterTuningJobConfig"].get("StrategyConfig", {}).get("HyperbandStrategyConfig", {})
-    static = request["TrainingJobDefinition"].get("StaticHyperParameters", {})
+    static = static_of(request)
     epochs = next((int(static[name]) for name in EPOCHS if static.get(name, "").isdecimal()), 0)
     return given.get("MinResource", 1), given.get("MaxResource", epochs)
 
@@ -85,6 +87,11 @@ def trial_name(tuning_job: str, number: int, created: float) -> str:
     """`dogs-018-c70921b4`. created: of the tuning job, so that one of the same name later has other trials."""
     mark = hashlib.sha256(f"{tuning_job}/{number}/{created}".encode()).hexdigest()[:8]
     return f"{tuning_job}-{number:03d}-{mark}"
+
+
+def static_of(request: Document) -> dict[str, str]:
+    """Hyperparameters that all trials have in common."""
+    return dict(request["TrainingJobDefinition"].get("StaticHyperParameters", {}))
 
 
 def taken(arn: str) -> Refused:
@@ -194,22 +201,17 @@ def _check_limits(config: Document, space: Space) -> None:
             f"MaxParallelTrainingJobs [{limits['MaxParallelTrainingJobs']}] must be less than or equal to "
             f"MaxNumberOfTrainingJobs [{most}]."
         )
-    combinations = _combinations(space)
-    if most is not None and config["Strategy"] != "Grid" and combinations < most:
+    if (wanted := most_trials(config)) > MOST_TRIALS:
+        raise limit_exceeded(
+            f"A tuning job can have {MOST_TRIALS} training jobs at most, and {wanted:.0f} are asked for."
+        )
+    found = combinations(space)
+    if most is not None and config["Strategy"] != "Grid" and found < most:
         raise invalid(
             "You don't have enough combinations of hyperparameter ranges. The total number of hyperparameter "
-            f"combinations for the provided ranges [{float(combinations)}] must be equal or greater than the value of "
+            f"combinations for the provided ranges [{float(found)}] must be equal or greater than the value of "
             f"MaxNumberOfJobs, [{most}]. Provide additional ranges."
         )
-
-
-def _combinations(space: Space) -> float:
-    """Infinite with a continuous range that is not one point."""
-    return math.prod(
-        len(each.values) if isinstance(each, Choice) else each.high - each.low + 1 if each.whole else
-        math.inf if each.high > each.low else 1
-        for each in space.values()
-    )  # fmt: skip
 
 
 def _check_strategy(config: Document, definition: Document) -> None:
@@ -233,7 +235,7 @@ def _check_grid(config: Document) -> None:
     ranges = config.get("ParameterRanges", {})
     if ranges.get("ContinuousParameterRanges") or ranges.get("IntegerParameterRanges"):
         raise invalid("Only categorical hyperparameter ranges are supported with the strategy Grid.")
-    points, most = len(grid(_space(config))), config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
+    points, most = combinations(_space(config)), config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
     if most is not None and most != points:
         raise invalid(
             f"With the strategy Grid MaxNumberOfTrainingJobs [{most}] must equal the number of combinations of "
@@ -247,7 +249,11 @@ def _check_alike(request: Document, name: str, parent: Document) -> None:
     if config[objective] != other[objective]:
         raise invalid(f"The objective metric must be the same as that of the parent tuning job {name}.")
     if _hyperparameters(request) != _hyperparameters(parent):
-        raise invalid(f"There must be as many static and tunable hyperparameters as in the parent tuning job {name}.")
+        raise invalid(
+            "The set of tunable plus static HyperParameter names is not the same across current and parent tuning "
+            "jobs. Please ensure this set is constant when warm starting. Note that previously static "
+            f"HyperParameters can be tuned in warm start jobs and vice versa. See the parent tuning job {name}."
+        )
     if request["WarmStartConfig"]["WarmStartType"] == "TransferLearning":
         return
     mine, theirs = request["TrainingJobDefinition"], parent["TrainingJobDefinition"]
@@ -258,9 +264,8 @@ def _check_alike(request: Document, name: str, parent: Document) -> None:
         raise invalid(f"IdenticalDataAndAlgorithm demands the input data of the parent tuning job {name}.")
 
 
-def _hyperparameters(request: Document) -> int:
-    static: Sequence[str] = request["TrainingJobDefinition"].get("StaticHyperParameters", {})
-    return len(static) + len(_space(request["HyperParameterTuningJobConfig"]))
+def _hyperparameters(request: Document) -> set[str]:
+    return {*static_of(request), *_space(request["HyperParameterTuningJobConfig"])}
 
 
 def _resource_config(given: Document) -> Document:

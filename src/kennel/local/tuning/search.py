@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from kennel.local.parts import Document
 STARTUP_TRIALS = 4
 """Of a Bayesian search: drawn at random before what they show is followed."""
 WIDE = 100.0
+MOST_WHOLE = 2**53
+"""A float, which ranges are calculated in, holds every integer up to here."""
 DRAWS = 20
 """So often something new is asked for where what was drawn has been tried already."""
 Scale = Literal["linear", "logarithmic", "reverse"]
@@ -94,9 +97,9 @@ def space_of(ranges: Document) -> dict[str, Number | Choice]:
     """ParameterRanges as a space. Raises ValueError for what is no number."""
     space: dict[str, Number | Choice] = {}
     for each in ranges.get("ContinuousParameterRanges", []):
-        space[each["Name"]] = _number(float(each["MinValue"]), float(each["MaxValue"]), each, False)
+        space[each["Name"]] = _number(_real(each["MinValue"]), _real(each["MaxValue"]), each, False)
     for each in ranges.get("IntegerParameterRanges", []):
-        space[each["Name"]] = _number(int(each["MinValue"]), int(each["MaxValue"]), each, True)
+        space[each["Name"]] = _number(_whole(each["MinValue"]), _whole(each["MaxValue"]), each, True)
     for each in ranges.get("CategoricalParameterRanges", []):
         space[each["Name"]] = Choice(tuple(dict.fromkeys(each["Values"])))
     return space
@@ -108,9 +111,40 @@ def grid(space: Space) -> list[dict[str, str]]:
     return [dict(zip(space, values, strict=True)) for values in itertools.product(*choices)]
 
 
+def combinations(space: Space) -> float:
+    """Infinite with a continuous range that is not one point."""
+    return math.prod(_count(each) for each in space.values())
+
+
 def number_of(text: str) -> int:
     """A seed from any text."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
+
+
+def _count(one: Number | Choice) -> float:
+    if isinstance(one, Choice):
+        return len(one.values)
+    if one.whole:
+        return one.high - one.low + 1
+    return math.inf if one.high > one.low else 1
+
+
+def _real(text: str) -> float:
+    return float(_plain(text))
+
+
+def _whole(text: str) -> int:
+    value = int(_plain(text))
+    if abs(value) > MOST_WHOLE:
+        raise ValueError(text)
+    return value
+
+
+def _plain(text: str) -> str:
+    """Python also reads `1_000` and ` 1 `; AWS does not."""
+    if "_" in text or text != text.strip():
+        raise ValueError(text)
+    return text
 
 
 def _number(low: float, high: float, given: Document, whole: bool) -> Number:

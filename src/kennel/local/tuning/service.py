@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -121,12 +122,17 @@ class TuningJobs:
             if status in (None, each["TrainingJobStatus"])
             and (order != "FinalObjectiveMetricValue" or trials.value_of(each) is not None)
         ]
-        found.sort(key=lambda each: _place(each, order), reverse=request.get("SortOrder") == "Descending")
-        start = _after(request.get("NextToken"), [each["TrainingJobName"] for each in found])
-        end = start + request.get("MaxResults", PAGE)
-        page: Document = {"TrainingJobSummaries": found[start:end]}
-        if len(found) > end:
-            page["NextToken"] = base64.urlsafe_b64encode(found[end - 1]["TrainingJobName"].encode()).decode()
+        backwards, most = request.get("SortOrder") == "Descending", request.get("MaxResults", PAGE)
+        found.sort(key=lambda each: _place(each, order), reverse=backwards)
+        if token := request.get("NextToken"):
+            last = _last(token, order)
+            found = [
+                each for each in found if (_place(each, order) < last if backwards else _place(each, order) > last)
+            ]
+        page: Document = {"TrainingJobSummaries": found[:most]}
+        if len(found) > most:
+            told = json.dumps([order, *_place(found[most - 1], order)])
+            page["NextToken"] = base64.urlsafe_b64encode(told.encode()).decode()
         return page
 
     def resume(self) -> None:
@@ -195,11 +201,12 @@ def _place(trial: Document, order: str) -> tuple[Any, str]:
     return trial[member], trial["TrainingJobName"]
 
 
-def _after(token: str | None, names: list[str]) -> int:
-    """Where a page begins that goes on after the trial a token names."""
-    if token is None:
-        return 0
+def _last(token: str, order: str) -> tuple[Any, str]:
+    """The place of the last trial of a page: those that came to the list or left it since do not matter."""
     try:
-        return names.index(base64.urlsafe_b64decode(token).decode()) + 1
-    except ValueError as error:
+        by, value, name = json.loads(base64.urlsafe_b64decode(token))
+        if by != order or isinstance(value, str) != (order in ("Name", "Status")):
+            raise ValueError(by)
+    except (ValueError, TypeError) as error:
         raise invalid("The NextToken is not one of this list.") from error
+    return value, name

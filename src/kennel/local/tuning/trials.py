@@ -49,9 +49,13 @@ def retryable(trial: Document) -> bool:
     return failed and str(trial.get("FailureReason", "")).startswith("InternalServerError")
 
 
-def seen(trials: Iterable[Document]) -> list[Seen]:
-    """What a search learns from; what may be retried was not seen."""
-    return [Seen(each["TunedHyperParameters"], value_of(each), running(each)) for each in trials if not retryable(each)]
+def seen(trials: Iterable[Document], static: Mapping[str, str] | None = None) -> list[Seen]:
+    """What a search learns from; what may be retried was not seen. static: what all these trials had in common."""
+    return [
+        Seen({**(static or {}), **each["TunedHyperParameters"]}, value_of(each), running(each))
+        for each in trials
+        if not retryable(each)
+    ]
 
 
 def best(trials: Iterable[Document], maximize: bool) -> Document | None:
