@@ -57,14 +57,14 @@ def stop(home: Path) -> bool:
 
 
 def _lives(pid: int) -> bool:
-    """Not: a child of this process that has ended and was not waited for."""
+    """Not: one that has ended and that whoever started it did not wait for yet."""
+    import psutil
+
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _reason(log: Path, before: int) -> str:

@@ -19,6 +19,8 @@ class Documents:
         self._folder, self._changes = folder, changes
         self._lock = threading.RLock()
         self._held: dict[str, Document] = {}
+        for draft in folder.glob(".*.json.*"):  # of a server that was killed while it wrote
+            draft.unlink()
         for path in sorted(folder.glob("*.json")):
             self._held[path.stem] = json.loads(path.read_text())
 

@@ -7,18 +7,18 @@ import json
 import os
 import secrets
 import string
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import platformdirs
 
 from kennel.errors import ServerError
-from kennel.files import write_atomically
+from kennel.files import forget_drafts, write_atomically
 
 STATE, LOCK, LOG = "server.json", "server.lock", "server.log"
 
@@ -79,6 +79,7 @@ def credentials(home: Path) -> tuple[str, str]:
 def announced(home: Path, state: State) -> Iterator[None]:
     """The state is readable as long as this lasts."""
     path = home / STATE
+    forget_drafts(path)
     write_atomically(path, json.dumps(asdict(state), indent=1).encode())
     path.chmod(0o600)
     try:
@@ -92,21 +93,21 @@ def state(home: Path) -> State | None:
     with suppress(OSError, ValueError, TypeError):
         found = State(**json.loads((home / STATE).read_text()))
         os.kill(found.pid, 0)
-        if _answers(found.url):
+        if _answers(found.url, found.pid):
             return found
     return None
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, pid: int) -> bool:
+    """Whether it is this process that answers there: after a kill, both numbers may be others' by now."""
     if urlsplit(url).hostname != "127.0.0.1":
         return False
     try:
         # no proxy: it would be asked for 127.0.0.1 too
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5):
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{url}/_kennel/pid", timeout=5) as answer:
+            return bool(answer.read(20) == str(pid).encode())
+    except (OSError, HTTPException):
         return False
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from kennel.files import write_atomically
+from kennel.files import forget_drafts, write_atomically
 from kennel.local.parts import Document
 
 
@@ -41,6 +41,7 @@ class Journal:
     def write_anew(self, documents: Sequence[Document]) -> None:
         """Replace the whole."""
         self.close()
+        forget_drafts(self._path)
         write_atomically(self._path, "".join(f"{json.dumps(each)}\n" for each in documents).encode())
 
     def remove(self) -> None:

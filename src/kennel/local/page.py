@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from urllib.parse import parse_qs, urlsplit
@@ -41,6 +42,8 @@ class Page:
         if parts.path == "/":
             page = files("kennel.local").joinpath("templates/page.html").read_bytes()
             return _reply("text/html; charset=utf-8", page)
+        if parts.path == "/_kennel/pid":
+            return _reply("text/plain", str(os.getpid()).encode())
         if parts.path == "/_kennel/status":
             return _json(self.status())
         if parts.path == "/_kennel/log":

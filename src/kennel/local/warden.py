@@ -188,6 +188,14 @@ class Guard:
             self.refuse_if_closed()
             if self._warden is None or self._warden.poll() is not None:
                 self._warden = _start_warden(self._home, self.mark.server)
+                threading.Thread(target=self._replace, args=(self._warden,), name="warden", daemon=True).start()
+
+    def _replace(self, warden: subprocess.Popen[bytes]) -> None:
+        """When it dies: what runs needs another, also where nothing else is ever started."""
+        warden.wait()
+        time.sleep(AGAIN_SECONDS)  # none that cannot live shall spin
+        with suppress(KennelError):
+            self._watch()
 
     def _dismiss(self) -> None:
         with self._lock:

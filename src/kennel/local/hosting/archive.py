@@ -17,12 +17,13 @@ from kennel.errors import ArtifactError
 from kennel.local.hosting.plan import Limits
 
 READ_ONLY = 0o444
+DRAFT = ".unpacking-"
 
 
 def unpack(archive: Path, folder: Path, limits: Limits) -> None:
     """Unpack into `folder`, which is there whole or not at all. Raises ArtifactError."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".unpacking-"))
+    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=DRAFT))
     try:
         _unpack(archive, draft, limits)
         for path in draft.rglob("*"):

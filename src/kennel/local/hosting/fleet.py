@@ -54,8 +54,8 @@ class Fleet:
         self._rolling, self._closing = threading.Lock(), threading.Event()
 
     def tidy(self) -> None:
-        """Remove what instances of an earlier server left; unpacked archives stay."""
-        for path in self._folder.glob("i-*"):
+        """Remove what instances of an earlier server left, and archives it did not come to unpack; whole ones stay."""
+        for path in [*self._folder.glob("i-*"), *self._folder.glob(f"deployment-*/{archive.DRAFT}*")]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def roll_out(self, wanted: Deployment) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from isal import igzip
 
 from kennel.local.parts import Document, Objects
 from kennel.local.training.channels import parted
@@ -53,7 +54,9 @@ def pack(folder: Path, archive: Path) -> None:
     """The same files give the same bytes. Level 1: weights hardly shrink, however long one tries."""
     with (
         archive.open("wb") as raw,
-        gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0, compresslevel=1) as file,
+        igzip.IGzipFile(  # type: ignore[no-untyped-call]
+            fileobj=raw, mode="wb", filename="", mtime=0, compresslevel=1
+        ) as file,
         tarfile.open(fileobj=file, mode="w", dereference=True) as tar,
     ):
         for path in files_below(folder):
