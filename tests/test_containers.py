@@ -214,7 +214,7 @@ class TestTraining:
         tell(f"training: docker stop {seconds:.1f} s")
         assert (code, seconds < 20) == (143, True), (code, seconds)
         assert "stopped by SIGTERM" in container.logs()
-        assert (stopped.root / "checkpoints/latest.safetensors").exists()
+        assert list((stopped.root / "checkpoints").glob("*.safetensors"))
         assert not (stopped.root / "model" / artifact.CARD).exists()
 
         again, whole = stopped.train(), instances.make(tmp_path / "whole", LONG, features)

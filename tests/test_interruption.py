@@ -91,12 +91,17 @@ def test_killed_while_features_are_computed_nothing_is_lost(job: Job, cache: Pat
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
 
 
-def test_a_checkpoint_of_other_hyperparameters_is_not_continued(job: Job, cache: Path, tmp_path: Path) -> None:
+def test_other_hyperparameters_start_anew_and_leave_the_first_checkpoint_be(
+    job: Job, cache: Path, tmp_path: Path
+) -> None:
     run = {"check": True, "env": environment(cache), "capture_output": True, "text": True}
     subprocess.run(command(job.data, tmp_path, "epochs=3"), **run)  # type: ignore[call-overload]
-    done = subprocess.run(command(job.data, tmp_path, "epochs=4"), **run)  # type: ignore[call-overload]
-    assert "belongs to another training" in done.stderr
-    assert "epoch=1\n" in done.stderr
+    other = subprocess.run(command(job.data, tmp_path, "epochs=4"), **run)  # type: ignore[call-overload]
+    assert "continuing" not in other.stderr
+    assert "epoch=1\n" in other.stderr
+    again = subprocess.run(command(job.data, tmp_path, "epochs=3"), **run)  # type: ignore[call-overload]
+    assert "continuing after epoch 3" in again.stderr
+    assert "epoch=1\n" not in again.stderr
 
 
 @pytest.mark.parametrize("trainable", ["head", "layer4"])

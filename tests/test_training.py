@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from kennel.hyperparameters import Hyperparameters
 from kennel.network import build, new_head
 from kennel.pictures import dataset, store
 from kennel.progress import Printer, Progress
-from kennel.training.checkpoint import Checkpoint
+from kennel.training.checkpoint import Checkpoint, forget_old
 from kennel.training.export import compare_engines, spread
 from kennel.training.features import FeatureCache, SplitFeatures, compute
 from kennel.training.job import Job
@@ -179,6 +180,16 @@ def test_a_loss_that_is_no_number_ends_training_with_a_remedy(drawings: Path, tm
     with pytest.raises(TrainingFailed, match="not a number after epoch 1") as error:
         fit(new_head(4, 0), source, Hyperparameters(), Checkpoint(tmp_path / "x", ""), ALONE)
     assert "learning_rate" in error.value.remedy
+
+
+def test_a_folder_keeps_the_newest_checkpoints_of_three_trainings_and_whatever_else_is_in_it(tmp_path: Path) -> None:
+    made = [Checkpoint.within(tmp_path, f"{number:064x}"[::-1]) for number in range(5)]
+    for age, each in enumerate(made):
+        each.path.touch()
+        os.utime(each.path, (1000 - age, 1000 - age))
+    (tmp_path / "mine.safetensors").touch()
+    forget_old(tmp_path, made[3])
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.safetensors", *(made[n].path.name for n in (0, 1, 3))}
 
 
 def test_the_order_of_rows_depends_on_seed_and_epoch_alone() -> None:

@@ -65,8 +65,8 @@ class Artifact:
         return Weights(tensors, self.card.stride, "artifact", digest_of(tensors, self.card.stride))
 
 
-def write(folder: Path, card: Card, weights: Weights, head: Head, int8: Path, proof: Proof) -> None:
-    """Write an artifact into `folder`, the card last."""
+def write(folder: Path, card: Card, weights: Weights, head: Head, int8: Path, proof: Proof) -> Artifact:
+    """Write an artifact into `folder`, the card last; what `load` would give, without reading it all again."""
     make_room(folder)
     tensors = {**weights.tensors, "fc.weight": head.weight, "fc.bias": head.bias}
     write_atomically(folder / NETWORK, _saved(tensors))
@@ -77,6 +77,7 @@ def write(folder: Path, card: Card, weights: Weights, head: Head, int8: Path, pr
     write_atomically(folder / PROOF, _saved(arrays))
     signed = card.model_copy(update={"files": {name: sha256_of(folder / name) for name in FILES}})
     write_atomically(folder / CARD, (signed.model_dump_json(indent=1) + "\n").encode())
+    return Artifact(folder, signed, head, proof)
 
 
 def make_room(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""From a trained network to an artifact: the int8 backbone, both engines measured on the test split, proof, card."""
+"""What an artifact needs beside the trained head: the int8 backbone, and which engine serves by default."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from kennel.artifact import EngineCard, EngineName, Proof
-from kennel.engines import Classifier, Pictures
-from kennel.engines.openvino import backbone_graph, int8_engine, quantise, write_graph
+from kennel.artifact import EngineCard, EngineName
+from kennel.engines import Pictures
+from kennel.engines.openvino import backbone_graph, quantise, write_graph
 from kennel.files import write_atomically
 from kennel.pictures.dataset import Picture
+from kennel.training import given
 from kennel.training.features import read_crops
+from kennel.training.job import Job
 from kennel.weights import Weights
 
 CALIBRATION_PICTURES = 200
@@ -27,21 +29,34 @@ MAX_LOST_POINTS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Int8:
-    """A quantised backbone in the cache. digest: of everything it was made from."""
+    """A quantised backbone in the cache or the channel. digest: of everything it was made from."""
 
     path: Path
     digest: str
 
+    @property
+    def files(self) -> tuple[Path, Path]:
+        return self.path, self.path.with_suffix(".bin")
 
-def int8_backbone(weights: Weights, train: Sequence[Picture], folder: Path, workers: int) -> Int8:
+
+def int8_backbone(weights: Weights, train: Sequence[Picture], job: Job, workers: int) -> Int8:
     """The int8 form of `weights`, calibrated on pictures spread over the training split; made once, then kept."""
     chosen = spread(train, CALIBRATION_PICTURES)
     parts = [weights.digest, weights.stride, version("nncf"), version("openvino"), *(picture.key for picture in chosen)]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    path = folder / f"{digest[:24]}.xml"
-    if not path.exists():
-        _quantise_into(path, weights, read_crops(chosen, workers))
-    return Int8(path, digest)
+    place = Path(given.INT8) / f"{digest[:24]}.xml"
+    made = Int8(job.cache / place, digest)
+    if made.path.exists():
+        return made
+    if job.given and given.is_whole(job.given, (found := Int8(job.given / place, digest)).files):
+        return found
+    _quantise_into(made.path, weights, read_crops(chosen, workers)[1])
+    return made
+
+
+def proof_pictures(test: Sequence[Picture]) -> list[Picture]:
+    """The test pictures that go into the artifact."""
+    return spread(test, PROOF_PICTURES)
 
 
 def spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
@@ -59,13 +74,6 @@ def compare_engines(float32: float, int8: float) -> tuple[dict[str, EngineCard],
         "int8": EngineCard(accuracy=int8, lost_points=lost),
     }
     return cards, "int8" if lost <= MAX_LOST_POINTS else "float32"
-
-
-def make_proof(test: Sequence[Picture], float32: Classifier, int8: Path, workers: int) -> Proof:
-    """A few test pictures with the scores of both engines. The int8 engine runs as it will in a server: one thread."""
-    pictures = read_crops(spread(test, PROOF_PICTURES), workers)
-    quantised = Classifier(int8_engine(int8, threads=1), float32.head)
-    return Proof(pictures, {"float32": float32.scores(pictures), "int8": quantised.scores(pictures)})
 
 
 def _quantise_into(path: Path, weights: Weights, pictures: Pictures) -> None:

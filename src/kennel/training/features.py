@@ -89,9 +89,9 @@ class FeatureCache:
         return SplitFeatures(found if not left_out else found[whole], kept, left_out)
 
     def shards(self) -> list[Path]:
-        """The files, the given ones first, each content once."""
-        folders = [each for each in (self.folder, self._given) if each]  # the later wins
-        return [*{path.name: path for folder in folders for path in sorted(folder.glob("*.safetensors"))}.values()]
+        """Their files."""
+        folders = [each for each in (self._given, self.folder) if each]
+        return [path for folder in folders for path in sorted(folder.glob("*.safetensors"))]
 
     def _shards(self) -> Iterator[tuple[list[Row], Callable[[], Features]]]:
         """Each shard's rows, and a way to read its features."""
@@ -103,8 +103,8 @@ class FeatureCache:
             except SafetensorError:
                 if path.parent == self.folder:
                     path.unlink(missing_ok=True)  # damaged: computed again
-            except FileNotFoundError:
-                continue  # another training found it damaged
+            except OSError:
+                continue  # another training found it damaged, or it cannot be read
 
 
 def compute(

@@ -14,16 +14,16 @@ import sys
 from pathlib import Path
 
 from kennel.contract import Contract
-from kennel.errors import KennelError, Stopped, one_line, stop_on_signals
+from kennel.errors import KennelError, SettingError, Stopped, one_line, stop_on_signals
 
-WEIGHTS = "weights"
-"""A channel of this name, if there is one, holds the pretrained weights (jobs without a network need it)."""
+JOB = "KENNEL_JOB"
+"""The variable that says what the job does: train (where it is missing), or features."""
 STOP_SECONDS = 60
 """For torchrun to end its processes; SageMaker kills 120 s after SIGTERM."""
 
 
 def main() -> None:
-    """Train under the contract. Exit code 0, or 1 with the reason in the failure file, or 143 when stopped by SIGTERM.
+    """Work under the contract. Exit code 0, or 1 with the reason in the failure file, or 143 when stopped by SIGTERM.
 
     sagemaker-training turns any SystemExit into exit code 0, a ClientError into 1 and a failure file with its text.
     """
@@ -33,11 +33,12 @@ def main() -> None:
     try:
         # Where the folder is missing, the toolkit cannot write the failure file, and that hides the exit code too.
         contract.failure.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_wrong_job(contract)
         processes = processes_per_host()
         if "RANK" not in os.environ and (processes > 1 or len(contract.hosts()) > 1):
-            _train_in_many(contract, processes)
+            _work_in_many(contract, processes)
         else:
-            _train(contract)
+            _work(contract)
     except Stopped as stopped:
         print(stopped, file=sys.stderr, flush=True)
         os._exit(stopped.exit_code)
@@ -54,21 +55,38 @@ def processes_per_host() -> int:
 
 def weights_of(contract: Contract) -> str:
     """The file in the channel `weights`, else KENNEL_WEIGHTS, else "auto"."""
-    folder: Path = contract.data / WEIGHTS
-    files = sorted(each for each in folder.glob("*") if each.suffix in (".safetensors", ".pth"))
+    files = sorted(each for each in contract.weights.glob("*") if each.suffix in (".safetensors", ".pth"))
     return str(files[0]) if files else os.environ.get("KENNEL_WEIGHTS", "auto")
 
 
-def _train(contract: Contract) -> None:
+def _refuse_wrong_job(contract: Contract) -> None:
+    kind, hosts = os.environ.get(JOB) or "train", len(contract.hosts())
+    if kind not in ("train", "features"):
+        raise SettingError(f"{JOB} is {kind!r}", "Set it to train or features, or leave it away")
+    if kind == "features" and hosts > 1:
+        raise SettingError(
+            f"a features job works on one host, this one has {hosts}: hosts share no disk",
+            "Ask for one instance; all of its GPUs are used",
+        )
+
+
+def _work(contract: Contract) -> None:
     from kennel.hyperparameters import parse
     from kennel.progress import Printer, Progress
     from kennel.training.job import Job
-    from kennel.training.run import train
 
-    train(Job.under(contract), parse(contract.hyperparameters()), weights_of(contract), Progress(Printer()))
+    given = (Job.under(contract), parse(contract.hyperparameters()), weights_of(contract), Progress(Printer()))
+    if os.environ.get(JOB) == "features":
+        from kennel.training.features_job import compute_features
+
+        compute_features(*given)
+    else:
+        from kennel.training.run import train
+
+        train(*given)
 
 
-def _train_in_many(contract: Contract, processes: int) -> None:
+def _work_in_many(contract: Contract, processes: int) -> None:
     """torchrun on this host, by sagemaker-training's runner; raises KennelError when it fails."""
     from sagemaker_training import environment
     from sagemaker_training.torch_distributed import TorchDistributedRunner
