@@ -55,6 +55,10 @@ class Small:
     def close(self) -> None:
         (self.house.home / "closed").write_text("in order")
 
+    def interrupt(self, name: str) -> None:
+        if name != "spot":
+            raise Refused("ValidationException", "Requested resource not found.")
+
     def invoke(self, name: str, headers: Mapping[str, str], body: bytes) -> Reply:
         if name == "slow":
             self.house.closing.wait(3)
@@ -286,6 +290,15 @@ def test_unsigned_requests_get_the_page_and_nothing_else(server: Server) -> None
     assert b"<html" in page.read()
     assert server.raw("GET", "/bucket/key").status == 403
     assert server.raw("POST", "/moto-api/reset").status == 403
+
+
+def test_a_job_is_interrupted_by_a_post_of_this_sites_own(server: Server) -> None:
+    assert server.raw("POST", "/_kennel/interrupt?job=spot").status == 200
+    refused_one = server.raw("POST", "/_kennel/interrupt?job=nobody")
+    assert refused_one.status == 400
+    assert b"Requested resource not found" in refused_one.read()
+    assert server.raw("POST", "/_kennel/interrupt?job=spot", {"Origin": "https://example.com"}).status == 403
+    assert server.raw("POST", "/_kennel/other").status == 404
 
 
 def test_keys_ids_and_times_come_out_the_same_after_a_kill(server: Server, role: str) -> None:

@@ -42,46 +42,48 @@ def kennel(folder: Path, place: dict[str, str], *arguments: str) -> subprocess.C
     return subprocess.run(command, cwd=folder, env=place, capture_output=True, text=True, check=False)
 
 
-def test_the_story_ends_with_a_prediction_and_leaves_nothing_running(
-    drawings: Path, place: dict[str, str], tmp_path: Path
-) -> None:
-    data = tmp_path / "data"
-    shutil.copytree(drawings, data)
-    pictures = dataset.load(data).splits["test"]
+@pytest.fixture
+def data(drawings: Path, tmp_path: Path) -> Path:
+    """A set in which the very picture that would be asked about is broken."""
+    folder = tmp_path / "data"
+    shutil.copytree(drawings, folder)
+    pictures = dataset.load(folder).splits["test"]
     broken = pictures[len(pictures) // 2].path
     assert broken is not None
     broken.write_bytes(b"no picture")
-
-    done = kennel(tmp_path, place, "run", "--data", str(data), "--jobs", "3", "--json")
-
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
-    assert summary["answer"]["predictions"][0]["probability"] > 0.25
-    assert summary["photo"]["path"] != str(broken)
-    assert 0.25 < summary["metrics"]["test:accuracy"] <= 1
-    assert set(summary["seconds"]) == {"upload", "features", "tune", "train", "deploy", "predict"}
-    assert summary["best"]["job"].startswith(summary["addresses"]["tuning job"])
-    assert "<svg" in Path(tmp_path / summary["addresses"]["tuning page"]).read_text()
-    assert kennel(tmp_path, place, "local", "status").returncode == 2
+    return folder
 
 
-def test_a_run_that_was_killed_is_resumed_and_nothing_is_done_twice(
-    drawings: Path, place: dict[str, str], tmp_path: Path
+def test_the_story_interrupted_and_resumed_ends_with_a_prediction(
+    data: Path, place: dict[str, str], tmp_path: Path
 ) -> None:
-    assert kennel(tmp_path, place, "local", "up").returncode == 0
-    command = [str(PROGRAM), "run", "--data", str(drawings), "--jobs", "2"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=place, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
+    arguments = [str(PROGRAM), "run", "--data", str(data), "--jobs", "2"]
+    options = {"cwd": tmp_path, "env": place, "stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(arguments, **options)  # type: ignore[call-overload]
     assert any("tuning job kennel-tune" in line for line in process.stderr)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(signal.SIGINT)
+    said = process.stderr.read()
+    assert process.wait() == 130, said
+    assert "goes on without this command" in said
+    assert "the local AWS runs on" in said
 
     done = kennel(tmp_path, place, "run", "--resume", "--json")
 
     assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["answer"]["predictions"][0]["probability"] > 0.25
+    assert 0.25 < summary["metrics"]["test:accuracy"] <= 1
+    assert set(summary["seconds"]) == {"upload", "features", "tune", "train", "deploy", "predict"}
+    assert summary["best"]["job"].startswith(summary["addresses"]["tuning job"])
+    assert "<svg" in Path(tmp_path / summary["addresses"]["tuning page"]).read_text()
+
     status = json.loads(kennel(tmp_path, place, "local", "status", "--json").stdout)
     assert len(status["tuning_jobs"]) == 1
-    assert len(status["training_jobs"]) == 4  # features, two trials, the best once more
+    assert [each["status"] for each in status["training_jobs"]] == ["Completed"] * 4  # features, 2 trials, the best
     assert [each["status"] for each in status["endpoints"]] == ["InService"]
+    assert "InService" in kennel(tmp_path, place, "status").stdout
+
     assert "still billed" not in kennel(tmp_path, place, "teardown", "--everything", "--yes").stdout
-    assert json.loads(kennel(tmp_path, place, "local", "status", "--json").stdout)["endpoints"] == []
+    assert kennel(tmp_path, place, "teardown", "--verify").returncode == 0
+    assert kennel(tmp_path, place, "local", "down").returncode == 0
+    assert "no local AWS is running" in kennel(tmp_path, place, "local", "status").stderr

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from kennel import settings as settings_of
 from kennel.cli.console import err, out, print_json
-from kennel.errors import ServerError
+from kennel.errors import ServerError, Stopped
 from kennel.settings import Settings
 
 if TYPE_CHECKING:
@@ -97,17 +97,26 @@ def running(settings: Settings) -> tuple[State, bool]:
 
 @contextmanager
 def connected(side: Literal["local", "aws"], settings: Settings, keep: bool = True) -> Iterator[Cloud]:
-    """AWS, or the local AWS, which is started where it does not run, and ended again unless it shall be kept."""
+    """AWS, or the local AWS, which is started where it does not run, and ended again unless it shall be kept.
+
+    After a signal it runs on: jobs that were waited for go on, as they would on AWS.
+    """
     from kennel.cloud.session import connect
 
     if side == "aws":
         yield connect("aws", settings)
         return
     found, started = running(settings)
+    ends = started and not keep
     try:
         yield connect("local", settings, found.url, (found.access_key_id, found.secret_access_key))
+    except Stopped:
+        if ends:
+            ends = False
+            err.print("the local AWS runs on, with its jobs; end it: kennel local down")
+        raise
     finally:
-        if started and not keep:
+        if ends:
             from kennel.local.background import stop
 
             stop(_home(settings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -54,17 +55,13 @@ def run(
     from kennel.workflow.story import Stage, Story
 
     settings = _with_jobs(settings_of.load(settings_file), jobs)
-    begun = record.begin(out_folder, on, data or _at_hand(), resume)
     with connected(on, settings, keep) as cloud:
         _agree(cloud, yes)
+        begun = record.begin(out_folder, on, None if resume else data or _at_hand(), resume)
         summary = Story(Stage(cloud, begun, out_folder, progress(), _ask_to_stop)).tell(until)
     print_json(summary.as_json()) if as_json else _print(summary)
     if endpoint := summary.addresses.get("endpoint"):
-        back = "kennel local up brings it back; " if on == "local" and not keep else ""
-        err.print(f"{back}ask it: kennel predict photo.jpg --endpoint {endpoint} --on {on}", highlight=False)
-        err.print(
-            f"end what is billed: kennel teardown --on {on}" if on == "aws" else "see all of it: kennel local status"
-        )
+        _print_next(on, endpoint, keep)
 
 
 def _with_jobs(settings: Settings, jobs: int | None) -> Settings:
@@ -106,6 +103,17 @@ def show_estimate(found: Estimate) -> None:
     err.print(table)
     for note in found.notes:
         err.print(note)
+
+
+def _print_next(on: str, endpoint: str, keep: bool) -> None:
+    """What to type next. A home that was named by the environment has to be named again."""
+    home = os.environ.get("KENNEL_LOCAL_HOME") if on == "local" else None
+    kennel = f"KENNEL_LOCAL_HOME={home} kennel" if home else "kennel"
+    if on == "local" and not keep:
+        err.print(f"the local AWS is ended, and the endpoint with it; both are back by: {kennel} local up")
+    err.print(f"ask the endpoint: {kennel} predict photo.jpg --endpoint {endpoint} --on {on}")
+    if on == "aws":
+        err.print("end what is billed: kennel teardown --on aws")
 
 
 def _ask_to_stop(kind: str, name: str) -> bool:
