@@ -111,6 +111,12 @@ def golden(name: str, found: Any) -> None:
     assert found == json.loads(path.read_text())
 
 
+def test_an_invocation_is_what_aws_accepts() -> None:
+    request = endpoint.invoke_request("kennel", b"a picture", "image/jpeg", "top_k=3")
+    assert problems("sagemaker-runtime", "InvokeEndpoint", request) == []
+    golden("invoke", request | {"Body": request["Body"].decode()})
+
+
 @pytest.mark.parametrize("name", REQUESTS)
 def test_aws_accepts_it_and_it_is_the_golden_one(name: str) -> None:
     operation, request = REQUESTS[name]
@@ -119,7 +125,7 @@ def test_aws_accepts_it_and_it_is_the_golden_one(name: str) -> None:
 
 
 def test_every_golden_file_is_some_requests() -> None:
-    assert {path.stem for path in GOLDEN.glob("*.json")} == {*REQUESTS, "role-training", "role-endpoint"}
+    assert {path.stem for path in GOLDEN.glob("*.json")} == {*REQUESTS, "invoke", "role-training", "role-endpoint"}
 
 
 class TestTraining:

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -468,7 +468,7 @@ class TestRoles:
         role = roles.training_role(cloud)
         assert roles.ensure(cloud, role, waited.append) == f"arn:aws:iam::{ACCOUNT}:role/kennel-training"
         assert waited == [roles.PROPAGATION_SECONDS]
-        found = cloud.client("iam").get_role_policy(RoleName=role.name, PolicyName=roles.INLINE)
+        found = cloud.client("iam").get_role_policy(RoleName=role.name, PolicyName=roles.policy_name(cloud))
         assert found["PolicyDocument"] == role.policy
         assert roles.ensure(cloud, role, waited.append)
         assert len(waited) == 1
@@ -477,7 +477,7 @@ class TestRoles:
         roles.ensure(cloud, roles.endpoint_role(cloud), lambda seconds: None)
         moved = connect("aws", parse({"images": {"serving": "other"}}), url, KEYS)
         roles.ensure(moved, roles.endpoint_role(moved), lambda seconds: None)
-        found = cloud.client("iam").get_role_policy(RoleName="kennel-endpoint", PolicyName=roles.INLINE)
+        found = cloud.client("iam").get_role_policy(RoleName="kennel-endpoint", PolicyName=roles.policy_name(cloud))
         assert found["PolicyDocument"] == roles.endpoint_role(moved).policy
 
     def test_one_of_somebody_else_is_used_as_it_is(self, cloud: Cloud) -> None:
@@ -487,16 +487,32 @@ class TestRoles:
         assert iam.list_role_policies(RoleName="kennel-training")["PolicyNames"] == []
 
 
+def left_behind(cloud: Cloud, job: str) -> None:
+    """The artifact, which moto's jobs do not leave."""
+    found = training.describe(cloud, job)
+    assert found is not None
+    uri = S3Uri.parse(found["ModelArtifacts"]["S3ModelArtifacts"])
+    with suppress(cloud.client("s3").exceptions.BucketAlreadyOwnedByYou):
+        cloud.client("s3").create_bucket(Bucket=uri.bucket)
+    cloud.client("s3").put_object(Bucket=uri.bucket, Key=uri.key, Body=b"artifact")
+
+
 class TestSending:
     """What is sent, and what is found; what the work does is not looked at here."""
 
     def test_a_job_that_is_there_is_not_started_again(self, cloud: Cloud) -> None:
         assert training.describe(cloud, TRAIN.name) is None
         assert training.start(cloud, TRAIN) == TRAIN.name
+        left_behind(cloud, TRAIN.name)
         with requests(cloud, "sagemaker") as sent:
             assert training.start(cloud, TRAIN) == TRAIN.name
         assert sent == ["DescribeTrainingJob"]
         assert [each["TrainingJobName"] for each in training.listed(cloud, "kennel-train")] == [TRAIN.name]
+
+    def test_a_job_whose_output_is_gone_is_done_again(self, cloud: Cloud) -> None:
+        features = replace(TRAIN, compression="NONE")
+        assert training.start(cloud, features) == TRAIN.name
+        assert training.start(cloud, features) == f"{TRAIN.name}-2"
 
     def test_a_job_that_failed_is_tried_under_the_next_name(self, cloud: Cloud) -> None:
         from moto.sagemaker.models import sagemaker_backends
@@ -506,6 +522,7 @@ class TestSending:
             assert training.start(cloud, TRAIN) == name
             jobs[name].training_job_status = "Failed"
         jobs[f"{TRAIN.name}-2"].training_job_status = "Completed"
+        left_behind(cloud, f"{TRAIN.name}-2")
         assert training.start(cloud, TRAIN) == f"{TRAIN.name}-2"
 
     def test_a_job_is_not_tried_for_ever(self, cloud: Cloud) -> None:
@@ -517,12 +534,17 @@ class TestSending:
         with pytest.raises(KennelError, match="failed 9 times"):
             training.start(cloud, TRAIN)
 
+    def test_an_endpoint_of_somebody_else_is_left_alone(self, cloud: Cloud) -> None:
+        endpoint.deploy(cloud, DEPLOY)
+        with pytest.raises(KennelError, match="not this project's"):
+            endpoint.deploy(cloud, replace(DEPLOY, tags=({"Key": "project", "Value": "kennel"},)))
+
     def test_an_endpoint_is_made_then_left_then_changed(self, cloud: Cloud) -> None:
         assert endpoint.describe(cloud, DEPLOY.name) is None
         assert endpoint.deploy(cloud, DEPLOY).action == "created"
         with requests(cloud, "sagemaker") as sent:
             assert endpoint.deploy(cloud, DEPLOY).action == "unchanged"
-        assert sent == ["DescribeEndpoint"]
+        assert sent == ["DescribeEndpoint", "ListTags"]
         changed = replace(DEPLOY, model="kennel-model-2", config="kennel-config-2")
         assert endpoint.decide(changed, endpoint.describe(cloud, DEPLOY.name)) == "updated"
 
@@ -594,3 +616,9 @@ def test_the_command_line_starts_without_boto3() -> None:
         "assert not [name for name in sys.modules if name.startswith(('boto', 's3transfer', 'moto', 'torch'))]"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_shell_that_talks_to_the_local_aws_is_not_taken_for_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4600")
+    with pytest.raises(KennelError, match="points to this machine"):
+        connect("aws", Settings())

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from kennel.errors import SettingError
 from kennel.pictures import dataset
+from kennel.workflow import record
 
 PROGRAM = Path(sys.executable).parent / "kennel"
 SETTINGS = """
@@ -87,3 +89,15 @@ def test_the_story_interrupted_and_resumed_ends_with_a_prediction(
     assert kennel(tmp_path, place, "teardown", "--verify").returncode == 0
     assert kennel(tmp_path, place, "local", "down").returncode == 0
     assert "no local AWS is running" in kennel(tmp_path, place, "local", "status").stderr
+
+
+def test_a_resumed_run_is_the_one_that_was_begun(tmp_path: Path) -> None:
+    begun = record.begin(tmp_path, "aws", None, jobs=20)
+    assert record.resumed(tmp_path, "aws") == begun
+    assert begun.jobs == 20
+    with pytest.raises(SettingError, match="unfinished run"):
+        record.begin(tmp_path, "aws", None, jobs=None)
+    with pytest.raises(SettingError, match="on aws"):
+        record.resumed(tmp_path, "local")
+    with pytest.raises(SettingError, match="no run"):
+        record.resumed(tmp_path / "other", "aws")

@@ -30,10 +30,10 @@ class Images(Section):
 
 
 class Roles(Section):
-    """Names of IAM roles. Made, with policies scoped to this project, where they do not exist."""
+    """Names of IAM roles; "" derives PROJECT-training, PROJECT-endpoint. Made, and scoped, where they are missing."""
 
-    training: str = "kennel-training"
-    endpoint: str = "kennel-endpoint"
+    training: str = ""
+    endpoint: str = ""
 
 
 class Training(Section):
@@ -119,6 +119,19 @@ class Settings(Section):
     @property
     def endpoint_name(self) -> str:
         return self.endpoint.name or self.project
+
+    @property
+    def training_role(self) -> str:
+        return self.roles.training or f"{self.project}-training"
+
+    @property
+    def endpoint_role(self) -> str:
+        return self.roles.endpoint or f"{self.project}-endpoint"
+
+    @property
+    def features_once(self) -> bool:
+        """Whether a first job computes the features: only a frozen backbone has any that last."""
+        return self.tuning.features_once and hyperparameters.parse(self.training.hyperparameters).trainable == "head"
 
     def bucket_name(self, account: str) -> str:
         """Bucket names are unique over all of AWS, hence region and account."""

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from kennel import settings as settings_of
 from kennel.cli.console import err, out, print_json
-from kennel.cli.local import connected
+from kennel.cli.local import there
 from kennel.errors import KennelError
 
 On = Annotated[Literal["local", "aws"], typer.Option("--on", help="Where: this machine, or AWS.")]
@@ -32,8 +32,7 @@ def status(
     from kennel.cloud import prices
     from kennel.cloud.status import status as look
 
-    with connected(on, settings_of.load(settings_file)) as cloud:
-        found = look(cloud, prices.load())
+    found = look(there(on, settings_of.load(settings_file)), prices.load())
     if as_json:
         print_json(
             [{**asdict(each), "since": str(each.since), "idle_since": _text(each.idle_since)} for each in found.running]
@@ -65,14 +64,14 @@ def teardown(
     """Remove what carries this project's tag, in the right order: endpoints, jobs that run, models. Asks first."""
     from kennel.cloud import teardown as ends
 
-    with connected(on, settings_of.load(settings_file)) as cloud:
-        if not verify:
-            plan = ends.plan(cloud, everything, images)
-            for each in plan:
-                out.print(str(each), highlight=False)
-            _agree(bool(plan), yes)
-            ends.carry_out(cloud, plan, lambda each, gone: err.print(f"gone: {each}") if gone else None)
-        left = ends.verify(cloud)
+    cloud = there(on, settings_of.load(settings_file))
+    if not verify:
+        plan = ends.plan(cloud, everything, images)
+        for each in plan:
+            out.print(str(each), highlight=False)
+        _agree(bool(plan), yes)
+        ends.carry_out(cloud, plan, lambda each, gone: err.print(f"gone: {each}") if gone else None)
+    left = ends.verify(cloud)
     for what in left:
         out.print(f"still billed: {what}", highlight=False)
     err.print(

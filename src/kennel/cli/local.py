@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import quote
 
 import typer
 from rich.table import Table
@@ -80,7 +83,7 @@ def interrupt(
     job: Annotated[str, typer.Argument(help="A spot training job.")], settings_file: SettingsFile = None
 ) -> None:
     """Rehearse a spot interruption: SIGTERM, the grace, the end, and the start anew from its checkpoints."""
-    _call(_found(settings_of.load(settings_file)), f"interrupt?job={job}", "POST")
+    _call(_found(settings_of.load(settings_file)), f"interrupt?job={quote(job, safe='')}", "POST")
     err.print(f"{job} is being interrupted; follow it: kennel local status")
 
 
@@ -95,8 +98,18 @@ def running(settings: Settings) -> tuple[State, bool]:
     return start_in_background(home, settings.local.port, settings.region, settings.local.runner), True
 
 
+def there(side: Literal["local", "aws"], settings: Settings) -> Cloud:
+    """AWS, or the local AWS that runs. Raises ServerError where none does: to look at one is no reason to start it."""
+    from kennel.cloud.session import connect
+
+    if side == "aws":
+        return connect("aws", settings)
+    found = _found(settings)
+    return connect("local", settings, found.url, (found.access_key_id, found.secret_access_key))
+
+
 @contextmanager
-def connected(side: Literal["local", "aws"], settings: Settings, keep: bool = True) -> Iterator[Cloud]:
+def connected(side: Literal["local", "aws"], settings: Settings, keep: bool) -> Iterator[Cloud]:
     """AWS, or the local AWS, which is started where it does not run, and ended again unless it shall be kept.
 
     After a signal it runs on: jobs that were waited for go on, as they would on AWS.
@@ -143,14 +156,16 @@ def _found(settings: Settings) -> State:
 
 
 def _call(state: State, path: str, method: str = "GET") -> Any:
-    """What the server says beside AWS's own calls. The header keeps pages of other sites from asking."""
-    request = urllib.request.Request(f"{state.url}/_kennel/{path}", method=method, headers={"X-Kennel": "1"})  # noqa: S310
+    """What the server says beside AWS's own calls."""
+    request = urllib.request.Request(f"{state.url}/_kennel/{path}", method=method)  # noqa: S310
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
             return json.loads(answer.read())
     except urllib.error.HTTPError as error:
         said = json.loads(error.read() or b"{}")
         raise ServerError(str(said.get("message", error)), "See: kennel local status") from error
+    except (OSError, HTTPException) as error:
+        raise ServerError(f"the local AWS does not answer ({error})", "Start it: kennel local up") from error
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -52,12 +52,11 @@ def locally(photo: Path, artifact: Path, top: int) -> dict[str, Any]:
 
 def _of_endpoint(photo: Path, name: str, side: Literal["local", "aws"], top: int) -> dict[str, Any]:
     from kennel import settings
-    from kennel.cli.local import connected
+    from kennel.cli.local import there
     from kennel.cloud.endpoint import invoke
 
-    with connected(side, settings.load()) as cloud:
-        answer: dict[str, Any] = invoke(cloud, name, photo.read_bytes(), attributes=f"top_k={top}")
-        return answer
+    answer: dict[str, Any] = invoke(there(side, settings.load()), name, photo.read_bytes(), attributes=f"top_k={top}")
+    return answer
 
 
 def print_chart(predictions: list[dict[str, Any]]) -> None:

@@ -54,10 +54,12 @@ def run(
     from kennel.workflow import record
     from kennel.workflow.story import Stage, Story
 
-    settings = _with_jobs(settings_of.load(settings_file), jobs)
+    settings = settings_of.load(settings_file)
+    before = record.resumed(out_folder, on) if resume else None
+    settings = _with_jobs(settings, before.jobs if before else jobs)
     with connected(on, settings, keep) as cloud:
         _agree(cloud, yes)
-        begun = record.begin(out_folder, on, None if resume else data or _at_hand(), resume)
+        begun = before or record.begin(out_folder, on, data or _at_hand(), jobs)
         summary = Story(Stage(cloud, begun, out_folder, progress(), _ask_to_stop)).tell(until)
     print_json(summary.as_json()) if as_json else _print(summary)
     if endpoint := summary.addresses.get("endpoint"):
@@ -137,5 +139,9 @@ def _print(summary: Summary) -> None:
     for name, value in summary.metrics.items():
         if name.startswith("test:"):
             out.print(f"{name:<20} {value * 100:.1f} %", highlight=False)
+    from kennel.cloud.prices import usd
+
+    on_aws = "" if summary.side == "aws" else " (nothing is billed on this machine)"
+    out.print(f"jobs cost {usd(summary.spent)}, the endpoint {usd(summary.hourly)} an hour{on_aws}", highlight=False)
     for name, place in summary.addresses.items():
         out.print(f"{name:<14} {place}")

@@ -94,6 +94,8 @@ def deploy(cloud: Cloud, plan: EndpointPlan) -> Deployment:
     Raises KennelError, also where the endpoint is busy with something else.
     """
     found = describe(cloud, plan.name)
+    if found is not None:
+        _check_ours(cloud, plan, found)
     action = decide(plan, found)
     if action == "unchanged":
         return Deployment(plan.name, plan.config, action)
@@ -123,11 +125,29 @@ def decide(plan: EndpointPlan, found: Mapping[str, Any] | None) -> Literal["crea
     return "updated"
 
 
+def _check_ours(cloud: Cloud, plan: EndpointPlan, found: Mapping[str, Any]) -> None:
+    """Raises KennelError for an endpoint of that name which does not carry this project's tag."""
+    with told(f"look at the tags of the endpoint {plan.name}"):
+        carried = cloud.client("sagemaker").list_tags(ResourceArn=found["EndpointArn"])["Tags"]
+    if not all(dict(tag) in carried for tag in plan.tags):
+        remedy = "Name another one in kennel.toml: [endpoint] name"
+        raise KennelError(f"the endpoint {plan.name} is not this project's", remedy)
+
+
 def describe(cloud: Cloud, name: str) -> dict[str, Any] | None:
     """SageMaker's description, None where there is no such endpoint."""
     sagemaker = cloud.client("sagemaker")
     with told(f"look at the endpoint {name}"):
         return or_none(lambda: sagemaker.describe_endpoint(EndpointName=name))
+
+
+def invoke_request(name: str, body: bytes, content_type: str, attributes: str = "") -> Request:
+    """InvokeEndpoint's request. Raises SettingError where AWS would refuse it."""
+    request: Request = {"EndpointName": name, "Body": body, "ContentType": content_type, "Accept": "application/json"}
+    if attributes:
+        request["CustomAttributes"] = attributes
+    check("sagemaker-runtime", "InvokeEndpoint", request)
+    return request
 
 
 def invoke(
@@ -138,9 +158,7 @@ def invoke(
     Raises ServerError; where the container refused, with its own words.
     """
     runtime = cloud.client("sagemaker-runtime")
-    request: Request = {"EndpointName": name, "Body": body, "ContentType": content_type, "Accept": "application/json"}
-    if attributes:
-        request["CustomAttributes"] = attributes
+    request = invoke_request(name, body, content_type, attributes)
     with told(f"ask the endpoint {name}"):
         try:
             found = runtime.invoke_endpoint(**request)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
+from kennel.cloud.tuning import trial_count
 from kennel.settings import Settings, Training
 
 HOURS_A_MONTH = 730
@@ -100,10 +101,10 @@ def estimate(settings: Settings, side: Literal["aws", "local"], prices: Prices) 
     """What one `kennel run` costs, and what its endpoint goes on costing."""
     if side == "local":
         return Estimate((Line("everything", "on this machine"),), ("local: nothing is billed",), prices.as_of)
-    training, tuning, once = settings.training, settings.tuning, settings.tuning.features_once
+    training, once = settings.training, settings.features_once
     work = _Work(settings, prices)
     features = [work.line("features job", 1, FEATURES_MINUTES)] if once else []
-    jobs = work.line("tuning job", tuning.jobs, TRIAL_MINUTES[once])
+    jobs = work.line("tuning job", trial_count(settings.tuning), TRIAL_MINUTES[once])
     best = work.line("training job", 1, TRAINING_MINUTES[once])
     return Estimate((*features, jobs, best, _endpoint(settings, prices)), tuple(_notes(training, once)), prices.as_of)
 

@@ -16,7 +16,6 @@ from kennel.cloud.session import Cloud, told
 Policy = dict[str, Any]
 PROPAGATION_SECONDS = 10
 """IAM tells the rest of AWS of a new role some seconds later; until then SageMaker says it cannot assume it."""
-INLINE = "kennel"
 PULL = ["ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage"]
 LOG = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
 
@@ -36,7 +35,7 @@ def training_role(cloud: Cloud) -> Role:
     reads = [names.prefix(settings, each) for each in (names.DATA, names.WEIGHTS, names.JOBS, names.CHECKPOINTS)]
     writes = [names.prefix(settings, each) for each in (names.JOBS, names.CHECKPOINTS)]
     return Role(
-        settings.roles.training,
+        settings.training_role,
         _trust(cloud),
         _policy(
             _list(bucket, reads),
@@ -54,7 +53,7 @@ def endpoint_role(cloud: Cloud) -> Role:
     settings, bucket = cloud.settings, _bucket(cloud)
     jobs = names.prefix(settings, names.JOBS)
     return Role(
-        settings.roles.endpoint,
+        settings.endpoint_role,
         _trust(cloud),
         _policy(
             _list(bucket, [jobs]),
@@ -96,7 +95,16 @@ def _make(cloud: Cloud, role: Role, wait: Callable[[float], None]) -> str:
 
 def _allow_it(cloud: Cloud, role: Role) -> None:
     iam = cloud.client("iam")
-    iam.put_role_policy(RoleName=role.name, PolicyName=INLINE, PolicyDocument=json.dumps(role.policy))
+    iam.put_role_policy(
+        RoleName=role.name,
+        PolicyName=policy_name(cloud),
+        PolicyDocument=json.dumps(role.policy),
+    )
+
+
+def policy_name(cloud: Cloud) -> str:
+    """Of the inline policy: roles are an account's, what they may use is a region's."""
+    return f"{cloud.settings.project}-{cloud.region}"
 
 
 def _trust(cloud: Cloud) -> Policy:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from kennel import __version__
 from kennel.cloud.failures import explain, from_client_error
@@ -22,6 +23,7 @@ Side = Literal["aws", "local"]
 Keys = tuple[str, str]
 """An access key's id and its secret."""
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 START_LOCAL = "Start it: kennel local up"
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Forbidden", "403")
 SLOW = ("Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown", "RequestLimitExceeded")
@@ -59,6 +61,8 @@ def connect(side: Side, settings: Settings, endpoint_url: str | None = None, key
     """
     if side == "local" and (endpoint_url is None or keys is None):
         raise KennelError("no local AWS is running", START_LOCAL)
+    if side == "aws":
+        _refuse_local_address(os.environ)
     with told(f"ask {'AWS' if side == 'aws' else 'the local AWS'} whose account this is"):
         session, config = _session(side, settings.region, keys)
 
@@ -67,6 +71,13 @@ def connect(side: Side, settings: Settings, endpoint_url: str | None = None, key
 
         account = str(make("sts").get_caller_identity()["Account"])
     return Cloud(side, settings.region, account, settings, make)
+
+
+def _refuse_local_address(environment: Mapping[str, str]) -> None:
+    """A shell that talks to the local AWS would have its answers taken for those of AWS. Raises KennelError."""
+    for name, value in environment.items():
+        if name.startswith("AWS_ENDPOINT_URL") and urlsplit(value).hostname in LOOPBACK:
+            raise KennelError(f"{name} points to this machine, not to AWS", f"unset {name} and the keys beside it")
 
 
 @contextmanager

@@ -145,7 +145,7 @@ def _storage(cloud: Cloud) -> Iterator[Removal]:
 
 def _roles(cloud: Cloud) -> Iterator[Removal]:
     iam = cloud.client("iam")
-    for name in sorted({cloud.settings.roles.training, cloud.settings.roles.endpoint}):
+    for name in sorted({cloud.settings.training_role, cloud.settings.endpoint_role}):
         try:
             carried = iam.get_role(RoleName=name)["Role"].get("Tags", [])
         except iam.exceptions.NoSuchEntityException:

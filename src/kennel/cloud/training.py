@@ -10,6 +10,7 @@ from kennel import metrics
 from kennel.aws.shapes import check
 from kennel.cloud import names
 from kennel.cloud.session import Cloud, or_none, told
+from kennel.cloud.storage import S3Uri, exists
 from kennel.errors import KennelError
 from kennel.settings import Training
 
@@ -105,7 +106,7 @@ def _channel(channel: Channel) -> Request:
 def start(cloud: Cloud, plan: TrainingPlan) -> str:
     """The name of the job that does this plan: one that is there already, or a new one.
 
-    A job that failed or was stopped keeps its name, so the next try gets the next name (`names.tries`).
+    A job that failed, was stopped, or whose output is gone keeps its name, so the next try gets the next name.
     """
     for name in names.tries(plan.name):
         found = describe(cloud, name)
@@ -114,12 +115,22 @@ def start(cloud: Cloud, plan: TrainingPlan) -> str:
             with told(f"start the training job {name}"):
                 cloud.client("sagemaker").create_training_job(**request)
             return name
-        if found["TrainingJobStatus"] not in ENDED_BADLY:
+        if found["TrainingJobStatus"] not in ENDED_BADLY and _is_of_use(cloud, found):
             return name
     raise KennelError(
         f"the training job {plan.name} failed {names.TRIES} times",
         f"See why: kennel status; then change what is wrong, or delete the jobs {plan.name}…",
     )
+
+
+def _is_of_use(cloud: Cloud, found: Mapping[str, Any]) -> bool:
+    """A job that has ended well is, as long as what it left is still in S3."""
+    if found["TrainingJobStatus"] != "Completed":
+        return True
+    left = S3Uri.parse(found["ModelArtifacts"]["S3ModelArtifacts"])
+    if found["OutputDataConfig"].get("CompressionType") == "NONE":
+        left = S3Uri(left.bucket, f"{left.key.rstrip('/')}/")
+    return exists(cloud, left)
 
 
 def describe(cloud: Cloud, name: str) -> dict[str, Any] | None:

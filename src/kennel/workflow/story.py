@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from kennel.cloud import endpoint, names, registry, roles, storage, training, tuning, watch
+from kennel.cloud import endpoint, names, prices, registry, roles, storage, training, tuning, watch
 from kennel.cloud.endpoint import EndpointPlan
 from kennel.cloud.events import Event, InstancesChanged, StatusChanged, TrialEnded
 from kennel.cloud.logs import LogLine, Notice
@@ -72,7 +72,10 @@ class Inputs:
 
 @dataclass(slots=True)
 class Summary:
-    """What a run did. seconds: step → seconds; addresses: what → where it lies."""
+    """What a run did. seconds: step → seconds; addresses: what → where it lies.
+
+    spent: USD for the jobs, as far as prices are known (None: not); hourly: USD, of the endpoint from now on.
+    """
 
     side: str
     seconds: dict[str, float] = field(default_factory=dict)
@@ -81,6 +84,8 @@ class Summary:
     metrics: dict[str, float] = field(default_factory=dict)
     photo: HeldBack | None = None
     answer: dict[str, Any] = field(default_factory=dict)
+    spent: float | None = 0.0
+    hourly: float | None = 0.0
 
     def as_json(self) -> dict[str, Any]:
         photo = {"path": str(self.photo.path), "label": self.photo.label} if self.photo else None
@@ -131,12 +136,13 @@ class Story:
 
     def features(self) -> None:
         """A job that computes the frozen backbone's features; its output is a channel of every job that follows."""
-        fixed = parse(self._settings.training.hyperparameters)
-        if not self._settings.tuning.features_once or fixed.trainable != "head":
+        if not self._settings.features_once:
             return
+        fixed = parse(self._settings.training.hyperparameters)
         name = names.name(self._settings.project, "features", self._inputs.digest, fixed.views, self._image("training"))
         plan = replace(
             self._plan(name, {"views": str(fixed.views)}),
+            machines=self._settings.training.model_copy(update={"instances": 1}),  # hosts share no disk
             environment=FEATURES_JOB,
             compression="NONE",
             checkpoints=str(self._uri(names.CHECKPOINTS, name)),
@@ -152,6 +158,8 @@ class Story:
         with self._waiting("tuning job", name, tuning.trial_count(self._settings.tuning)) as tell:
             watch.tuning(self._cloud, name, tell)
         self.summary.best = tuning.best(self._cloud, name)
+        for trial in tuning.trials(self._cloud, name):
+            self._count(training.describe(self._cloud, trial.job) or {})
         self._write_page(name)
 
     def train(self) -> None:
@@ -159,7 +167,8 @@ class Story:
         best = self.summary.best
         given = self._fixed() | (dict(best.hyperparameters) if best else {})
         name = names.name(self._settings.project, "train", self._inputs.digest, self._stage.record.name, given)
-        done = self._train("training job", self._plan(name, given))
+        checkpoints = str(self._uri(names.CHECKPOINTS, name))
+        done = self._train("training job", replace(self._plan(name, given), checkpoints=checkpoints))
         self._job = str(done["TrainingJobName"])
         self.summary.metrics = {each["MetricName"]: each["Value"] for each in done.get("FinalMetricDataList", [])}
         self.summary.addresses |= {"artifact": done["ModelArtifacts"]["S3ModelArtifacts"], "training job": self._job}
@@ -171,6 +180,8 @@ class Story:
         with self._waiting("endpoint", plan.name, None) as tell:
             watch.endpoint(self._cloud, plan.name, tell, config=done.config)
         self.summary.addresses["endpoint"] = plan.name
+        price = self._hourly(plan.instance_type)
+        self.summary.hourly = None if price is None else price * plan.instances
 
     def predict(self) -> None:
         """Ask the endpoint about the picture that was held back."""
@@ -230,7 +241,22 @@ class Story:
         """The final description of the job that does this plan."""
         name = training.start(self._cloud, plan)
         with self._waiting("training job", name, None, title) as tell:
-            return watch.training(self._cloud, name, tell)
+            done = watch.training(self._cloud, name, tell)
+        self._count(done)
+        return done
+
+    def _count(self, job: Mapping[str, Any]) -> None:
+        """Add what a job cost. A features job of an earlier run counts too: this one would have needed it."""
+        machines = job.get("ResourceConfig", {})
+        hours = job.get("BillableTimeInSeconds", 0) * machines.get("InstanceCount", 1) / 3600
+        price = self._hourly(machines.get("InstanceType", ""))
+        known = price is not None and self.summary.spent is not None
+        self.summary.spent = (self.summary.spent or 0) + hours * (price or 0) if known else None
+
+    def _hourly(self, instance_type: str) -> float | None:
+        if self._cloud.side == "local":
+            return 0.0
+        return prices.load().hourly(self._cloud.region, instance_type)
 
     @contextmanager
     def _waiting(self, kind: Kind, name: str, total: int | None, title: str = "") -> Iterator[Callable[[Event], None]]:

@@ -204,6 +204,10 @@ def _program(command: str) -> Path:
     return found
 
 
+CODE = ("LD_", "PYTHON", "PATH", "JAVA_", "_JAVA", "SAGEMAKER_TRAINING_MODULE")
+"""Beginnings of variables by which a request could have other code run in this installation's place."""
+
+
 def _environment(work: Work, mark: Mark, folder: Path, port: int | None) -> dict[str, str]:
     """Least binding first: what is kept, what the image would set, what the request says, what must be so."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -212,7 +216,8 @@ def _environment(work: Work, mark: Mark, folder: Path, port: int | None) -> dict
     if port:
         must |= {"SAGEMAKER_BIND_TO_PORT": str(port), "KENNEL_HOST": LOOPBACK}
     asked = without_proxies(work.environment) if work.isolated else work.environment
-    return kept | {"PATH": path} | IMAGES | STRANGERS | dict(asked) | must | mark.environment()
+    safe = {name: value for name, value in asked.items() if not name.startswith(CODE)}
+    return kept | {"PATH": path} | IMAGES | STRANGERS | safe | must | mark.environment()
 
 
 def without_proxies(environment: Mapping[str, str]) -> dict[str, str]:
