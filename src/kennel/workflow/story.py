@@ -261,20 +261,20 @@ class Story:
     @contextmanager
     def _waiting(self, kind: Kind, name: str, total: int | None, title: str = "") -> Iterator[Callable[[Event], None]]:
         """Events become progress. A signal ends the wait; what is waited for goes on, unless the user says no."""
-        with self._progress.step(f"{title or kind} {name}", total) as advance:
+        try:
+            with self._progress.step(f"{title or kind} {name}", total) as advance:
 
-            def tell(event: Event) -> None:
-                if isinstance(event, TrialEnded):
-                    advance(1)
-                if line := line_of(event):
-                    self._progress.say(line)
+                def tell(event: Event) -> None:
+                    if isinstance(event, TrialEnded):
+                        advance(1)
+                    if line := line_of(event):
+                        self._progress.say(line)
 
-            try:
                 yield tell
-            except Stopped:
-                if kind in _STOP and self._stage.interrupted(kind, name):
-                    _STOP[kind](self._cloud, name)
-                raise
+        except Stopped:
+            if kind in _STOP and self._stage.interrupted(kind, name):
+                _STOP[kind](self._cloud, name)
+            raise
 
     def _write_page(self, name: str) -> None:
         path = self._stage.out / "tuning.html"
