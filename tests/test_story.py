@@ -33,10 +33,11 @@ runner = "process"
 def place(tmp_path: Path, cache: Path) -> Iterator[dict[str, str]]:
     """An environment of its own: settings, cache and the local AWS's home."""
     (tmp_path / "kennel.toml").write_text(SETTINGS)
-    yield os.environ | {
+    found = os.environ | {
         "KENNEL_CACHE": str(cache), "KENNEL_LOCAL_HOME": str(tmp_path / "home"), "COLUMNS": "160", "NO_COLOR": "1"
     }  # fmt: skip
-    subprocess.run([PROGRAM, "local", "down"], cwd=tmp_path, capture_output=True, check=False)
+    yield found
+    subprocess.run([PROGRAM, "local", "down"], cwd=tmp_path, env=found, capture_output=True, check=False)
 
 
 def kennel(folder: Path, place: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
