@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -34,8 +33,3 @@ def images(runner: str, request: pytest.FixtureRequest) -> dict[str, str]:
     if runner == "process":
         return {kind: f"{registry}/kennel-{kind}:latest" for kind in ("training", "serving")}
     return {kind: f"{registry}/{request.getfixturevalue(f'{kind}_image')}" for kind in ("training", "serving")}
-
-
-def log_of(home: Path) -> str:
-    """What the server printed."""
-    return (home / "server.log").read_text()

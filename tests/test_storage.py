@@ -456,7 +456,7 @@ class TestImages:
 
     def test_the_local_one_goes_by_tag_and_needs_no_repository(self, local: Cloud, push: Callable[[str], str]) -> None:
         base = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com"
-        assert registry.image_uri(local, "kennel-serving") == f"{base}/kennel-serving:latest"
+        assert registry.image_uri(local, "kennel-serving") == f"{base}/kennel-serving"
         assert registry.image_uri(local, "kennel-serving:1a2b") == f"{base}/kennel-serving:1a2b"
         push("1a2b")
         assert registry.image_uri(local, "kennel-training") == f"{base}/kennel-training:1a2b"

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from kennel import settings as settings_of
 from kennel.cli.console import err, out, print_json
-from kennel.cli.local import there
+from kennel.cli.local import On, SettingsFile, there
 from kennel.errors import KennelError
 
-On = Annotated[Literal["local", "aws"], typer.Option("--on", help="Where: this machine, or AWS.")]
-SettingsFile = Annotated[Path | None, typer.Option("--settings", help="Another kennel.toml.")]
 STATUS_EPILOG = "Examples: kennel status · kennel status --on aws --json"
 TEARDOWN_EPILOG = (
     """Examples: kennel teardown · kennel teardown --on aws --everything · kennel teardown --on aws --verify"""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The local AWS: one server on loopback that answers the same calls.", no_args_is_help=True)
 
+On = Annotated[Literal["local", "aws"], typer.Option("--on", help="Where: this machine, or AWS.")]
 SettingsFile = Annotated[Path | None, typer.Option("--settings", help="Another kennel.toml.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one; by default kennel.toml's.")]
 Runner = Annotated[

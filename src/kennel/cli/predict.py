@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from kennel import settings
 from kennel.cli.console import out, print_json
+from kennel.cli.local import On, SettingsFile, there
 from kennel.errors import PictureError
 from kennel.serving.client import ask, read_answer
+
+if TYPE_CHECKING:
+    from kennel.cloud.session import Cloud
 
 URL = "http://127.0.0.1:8080"
 BAR = 40
@@ -24,7 +29,8 @@ def predict(
     url: Annotated[str, typer.Option(help="A running server.")] = URL,
     artifact: Annotated[Path | None, typer.Option(help="Classify here, by this artifact, without a server.")] = None,
     endpoint: Annotated[str | None, typer.Option(help="Ask a SageMaker endpoint of this name.")] = None,
-    on: Annotated[Literal["local", "aws"], typer.Option("--on", help="Where the endpoint is.")] = "local",
+    on: On = "local",
+    settings_file: SettingsFile = None,
     top: Annotated[int, typer.Option(min=1, help="How many breeds.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="The whole answer, for machines.")] = False,
 ) -> None:
@@ -32,7 +38,7 @@ def predict(
     if not photo.is_file():
         raise PictureError("unknown", f"no picture at {photo}", "Name a file")
     if endpoint:
-        answer = _of_endpoint(photo, endpoint, on, top)
+        answer = _of_endpoint(photo, endpoint, there(on, settings.load(settings_file)), top)
     else:
         answer = locally(photo, artifact, top) if artifact else ask(url, photo, top)
     print_json(answer) if as_json else print_chart(answer["predictions"])
@@ -50,12 +56,10 @@ def locally(photo: Path, artifact: Path, top: int) -> dict[str, Any]:
     return read_answer(response.status, response.text)
 
 
-def _of_endpoint(photo: Path, name: str, side: Literal["local", "aws"], top: int) -> dict[str, Any]:
-    from kennel import settings
-    from kennel.cli.local import there
+def _of_endpoint(photo: Path, name: str, cloud: Cloud, top: int) -> dict[str, Any]:
     from kennel.cloud.endpoint import invoke
 
-    answer: dict[str, Any] = invoke(there(side, settings.load()), name, photo.read_bytes(), attributes=f"top_k={top}")
+    answer: dict[str, Any] = invoke(cloud, name, photo.read_bytes(), attributes=f"top_k={top}")
     return answer
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from kennel import settings as settings_of
 from kennel.cli.console import err, out, print_json, progress
-from kennel.cli.local import connected
+from kennel.cli.local import On, SettingsFile, connected
 from kennel.cli.predict import print_chart
 from kennel.errors import KennelError
 from kennel.settings import Settings
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 EPILOG = """Examples: kennel run · kennel run --data ~/dogImages --jobs 20 · kennel run --on aws --data ~/dogImages ·
 kennel run --on aws --resume · kennel run --until tune"""
 
-On = Annotated[Literal["local", "aws"], typer.Option("--on", help="Where: this machine, or AWS.")]
-SettingsFile = Annotated[Path | None, typer.Option("--settings", help="Another kennel.toml.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before what costs money.")]
 
 
@@ -98,11 +96,14 @@ def _agree(cloud: Cloud, yes: bool) -> None:
 
 def show_estimate(found: Estimate) -> None:
     """A table on stderr."""
+    from kennel.cloud.prices import usd
+
     head, *rows = found.table()
     table = Table(*head, title=f"estimate, prices of {found.as_of}", title_justify="left")
     for row in rows:
         table.add_row(*row)
     err.print(table)
+    err.print(f"left running, the endpoint costs {usd(found.per_month)} a month", highlight=False)
     for note in found.notes:
         err.print(note)
 

@@ -16,15 +16,15 @@ def image_uri(cloud: Cloud, image: str) -> str:
     """`ACCOUNT.dkr.ecr.REGION.amazonaws.com/kennel-training@sha256:…` of repository[:tag]; without a tag, the newest.
 
     A digest, since a tag could move between a job and its repetition. The local AWS need not have the repository: its
-    runner looks for the tag on this machine's engine, so there it is `repository:tag`, `latest` where none is known.
+    runner looks on this machine's engine, for the newest of the repository where no tag is told.
     Raises KennelError where the image is missing.
     """
     repository, tag = _parted(image)
     base = f"{registry(cloud)}/{repository}"
     found = _find(cloud, repository, tag)
     if cloud.side == "local":
-        tags = sorted((found or {}).get("imageTags") or ["latest"])
-        return f"{base}:{tag or tags[0]}"
+        tags = [tag] if tag else sorted((found or {}).get("imageTags", []))
+        return f"{base}:{tags[0]}" if tags else base
     if found is None:
         kind = "serving" if repository.endswith("serving") else "training"
         remedy = f"Build and push it: scripts/build_push.sh {kind} --push --region {cloud.region}"

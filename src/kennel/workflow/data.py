@@ -10,7 +10,7 @@ from PIL import Image
 
 from kennel.errors import DataError, PictureError
 from kennel.machine import cores
-from kennel.pictures import dataset, store
+from kennel.pictures import store
 from kennel.pictures.dataset import DataSet
 from kennel.pictures.drawings import BREEDS, SPLITS, draw_set
 from kennel.progress import Progress
@@ -56,8 +56,3 @@ def held_back(data: DataSet, out: Path) -> HeldBack:
             if picture.path.stat().st_size <= MAX_BODY:
                 return HeldBack(picture.path, picture.label)
     raise DataError(f"{data.root}/test has no picture that can be sent", "Run: kennel data check")
-
-
-def load(path: Path) -> DataSet:
-    """See kennel.pictures.dataset.load."""
-    return dataset.load(path)

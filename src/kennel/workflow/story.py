@@ -42,7 +42,7 @@ STEPS: tuple[Step, ...] = get_args(Step)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a story is told on. data: None draws a small set; out: the run's folder.
+    """What a story is told on. out: the run's folder.
 
     interrupted: asked when a signal comes while something is waited for: whether to stop that as well.
     """
@@ -202,11 +202,13 @@ class Story:
             return pretrained()
 
     def _upload_weights(self, weights: Weights) -> str:
-        """The same for every data set."""
-        prefix = self._key(names.WEIGHTS, names.digest(weights.digest, weights.stride))
-        with tempfile.TemporaryDirectory(prefix="kennel-") as folder:
-            write_atomically(Path(folder) / "resnet50.safetensors", serialise(weights))
-            return str(storage.upload_folder(self._cloud, Path(folder), prefix, self._progress))
+        """The channel's folder, the same for every data set."""
+        folder = self._key(names.WEIGHTS, names.digest(weights.digest, weights.stride))
+        with tempfile.NamedTemporaryFile(prefix="kennel-") as file:
+            file.write(serialise(weights))
+            file.flush()
+            storage.upload_file(self._cloud, Path(file.name), f"{folder}/resnet50.safetensors", self._progress)
+        return str(S3Uri(self._cloud.bucket, f"{folder}/"))
 
     def _plan(self, name: str, given: dict[str, str]) -> TrainingPlan:
         return TrainingPlan(
