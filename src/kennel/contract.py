@@ -53,6 +53,26 @@ class Contract:
         return self.root / "output/data"
 
     @property
+    def hook_config(self) -> Path:
+        """Debugger's configuration, where the job was created with one (DebugHookConfig)."""
+        return self.root / "input/config/debughookconfig.json"
+
+    @property
+    def tensors(self) -> Path:
+        """What Debugger's hook records; SageMaker sends it to S3 while the job runs."""
+        return self.root / "output/tensors"
+
+    @property
+    def profiler_config(self) -> Path:
+        """The profiler's configuration, where the job was created with one (ProfilerConfig)."""
+        return self.root / "input/config/profilerconfig.json"
+
+    @property
+    def profiler(self) -> Path:
+        """System metrics and step times; sent to S3 as well."""
+        return self.root / "output/profiler"
+
+    @property
     def checkpoints(self) -> Path:
         """Kept on S3 while the job runs, and there again after an interruption."""
         return self.root / "checkpoints"

@@ -242,7 +242,7 @@ def _ranges(
         return
     narrow = [each for each in spread if each.value < parameters.distribution_range]
     decisive = narrow[0] if narrow else min(spread, key=_value)
-    words = f"5 to 95 % of the gradient of {decisive.subject} span {decisive.value:.2g} at step {decisive.step}"
+    words = f"5 to 95 % of {decisive.subject} span {decisive.value:.2g} at step {decisive.step}"
     yield _found(decisive, bool(narrow), words)
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from kennel.contract import Contract
+from kennel.debugger.configuration import collections
+from kennel.debugger.recorder import Recorder, read_config
 from kennel.files import cache_dir
 from kennel.hyperparameters import Hyperparameters
 from kennel.machine import cores
@@ -24,6 +26,19 @@ from kennel.training.sources import Numbers
 from kennel.training.world import World, join
 from kennel.weights import Weights
 from kennel.weights.sources import pretrained
+
+
+@dataclass(frozen=True, slots=True)
+class Debugging:
+    """What a training tells of itself. hook: DebugHookConfig as a file, None for our own; tensors: where they go."""
+
+    hook: Path | None
+    tensors: Path
+
+    def recorder(self, steps_per_epoch: int) -> Recorder:
+        """Raises SettingError for a configuration that cannot be read."""
+        config = read_config(self.hook) if self.hook else {"CollectionConfigurations": collections(steps_per_epoch)}
+        return Recorder(config, self.tensors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +54,24 @@ class Job:
     checkpoints: Path
     cache: Path
     given: Path | None = None
+    debugging: Debugging | None = None
 
     @classmethod
-    def plain(cls, data: Path, out: Path) -> Job:
+    def plain(cls, data: Path, out: Path, debug: bool = False) -> Job:
         """`kennel train --data DATA --out OUT`: laid out as the contract is, the cache the user's own."""
-        return cls(data, out / "model", out / "output", out / "checkpoints", cache_dir("training"))
+        output = out / "output"
+        debugging = Debugging(None, output / "tensors") if debug else None
+        return cls(data, out / "model", output, out / "checkpoints", cache_dir("training"), debugging=debugging)
 
     @classmethod
     def under(cls, contract: Contract) -> Job:
         """Under /opt/ml: the cache lies with the checkpoints, so that an interrupted job finds it again."""
         checkpoints, given = contract.checkpoints, contract.features
+        hook = contract.hook_config
         return cls(
             contract.data, contract.model, contract.output, checkpoints, checkpoints / "cache",
             given if given.is_dir() else None,
+            Debugging(hook, contract.tensors) if hook.is_file() else None,
         )  # fmt: skip
 
     @property

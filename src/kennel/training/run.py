@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 
 import torch
@@ -35,6 +36,7 @@ from kennel.training.evaluation import accuracy, evaluate
 from kennel.training.export import int8_backbone, proof_pictures
 from kennel.training.features import SplitFeatures, read_crops
 from kennel.training.job import Job, Setup, prepared
+from kennel.training.observer import Observer
 from kennel.training.record import card_of, confusions
 from kennel.training.sources import FeatureSource, PictureSource, Slice, Source
 from kennel.training.trainer import Epoch, Fitted, fit
@@ -127,7 +129,14 @@ def _fit(setup: Setup, module: nn.Module, source: Source) -> Fitted:
 
         if setup.world.local_rank == 0:
             forget_old(setup.job.checkpoints, setup.checkpoint)
-        return fit(module, source, setup.hyperparameters, setup.checkpoint, setup.world, tell)
+        with closing(_observer(setup, source)) as observer:
+            return fit(module, source, setup.hyperparameters, setup.checkpoint, setup.world, tell, observer)
+
+
+def _observer(setup: Setup, source: Source) -> Observer:
+    """The leading process tells of itself; the others do the same."""
+    debugging = setup.job.debugging
+    return Observer(debugging.recorder(source.steps()) if debugging and setup.world.leads else None)
 
 
 def _finish(setup: Setup, fitted: Fitted, weights: Weights, head: Head, engine: Later) -> Artifact:

@@ -27,6 +27,8 @@ Numbers = np.ndarray[Any, np.dtype[np.int64]]
 """int64 [n]."""
 AHEAD = 2
 """Batches read in advance."""
+FEATURES_AT_ONCE, PICTURES_AT_ONCE = 1024, 64
+"""Rows of a validation batch."""
 
 
 class Source(Protocol):
@@ -40,6 +42,9 @@ class Source(Protocol):
 
     def steps(self) -> int:
         """Training batches an epoch."""
+
+    def validation_steps(self) -> int:
+        """Validation batches an epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +76,15 @@ class FeatureSource:
 
     def validation(self) -> Iterator[Batch]:
         features, labels = self._valid
-        for rows in batches(np.arange(len(labels)), 1024):
+        for rows in batches(np.arange(len(labels)), FEATURES_AT_ONCE):
             chosen = torch.from_numpy(self._part.of(rows))
             yield features[chosen], labels[chosen]
 
     def steps(self) -> int:
         return -(-len(self._train[1]) // self._batch_size)
+
+    def validation_steps(self) -> int:
+        return -(-len(self._valid[1]) // FEATURES_AT_ONCE)
 
 
 class PictureSource:
@@ -107,10 +115,13 @@ class PictureSource:
         return self._read(batches(shuffled(count, self._seed, epoch), self._batch_size), self._train, epoch)
 
     def validation(self) -> Iterator[Batch]:
-        return self._read(batches(np.arange(len(self._valid)), 64), self._valid, None)
+        return self._read(batches(np.arange(len(self._valid)), PICTURES_AT_ONCE), self._valid, None)
 
     def steps(self) -> int:
         return -(-len(self._train) * (self._views or 1) // self._batch_size)
+
+    def validation_steps(self) -> int:
+        return -(-len(self._valid) // PICTURES_AT_ONCE)
 
     def _read(
         self,

@@ -23,6 +23,7 @@ from kennel import metrics
 from kennel.errors import TrainingFailed
 from kennel.hyperparameters import Hyperparameters
 from kennel.training.checkpoint import Checkpoint, trained
+from kennel.training.observer import Observer
 from kennel.training.sources import Batch, Source
 from kennel.training.world import World
 
@@ -66,21 +67,25 @@ def fit(
     checkpoint: Checkpoint,
     world: World,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    observer: Observer | None = None,
 ) -> Fitted:
     """Train `module`'s parameters that require gradients; it stays in the mode (train or eval) in which it comes.
 
     Goes on from the checkpoint if there is one. The module holds the best epoch's tensors at the end.
+    observer: sees every step of this process; the same bytes come out with one and without.
     Raises TrainingFailed when the loss stops being a number.
     """
     module.to(world.device)
     optimizer = make_optimizer(module, hyperparameters)
     scaler = torch.amp.GradScaler(enabled=_half(world) is torch.float16)
     history, best = _resume(module, optimizer, scaler, checkpoint)
+    observer = observer or Observer()
+    observer.attach(module, source, len(history))
     parallel = DistributedDataParallel(module) if world.size > 1 else module
     for number in range(len(history) + 1, hyperparameters.epochs + 1):
         started = time.monotonic()
-        train = _train(parallel, source, optimizer, scaler, hyperparameters, number, world)
-        epoch = Epoch(number, *train, *_validate(parallel, source, world))
+        train = _train(parallel, source, optimizer, scaler, hyperparameters, number, world, observer)
+        epoch = Epoch(number, *train, *_validate(parallel, source, world, observer))
         _refuse_nonsense(epoch)
         history.append(epoch)
         if epoch.valid_loss <= min(each.valid_loss for each in history):
@@ -120,15 +125,17 @@ def _train(
     hyperparameters: Hyperparameters,
     number: int,
     world: World,
+    observer: Observer,
 ) -> tuple[float, float]:
     steps = source.steps()
     sums = torch.zeros(3, dtype=torch.float64)
-    for step, batch in enumerate(source.training(number)):
+    for step, batch in enumerate(observer.batches("train", source.training(number))):
         rate = learning_rate(hyperparameters.learning_rate, (number - 1) * steps + step, hyperparameters.epochs * steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
         loss, seen = _loss(module, batch, world)
+        observer.loss(loss)
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         scaler.step(optimizer)
         scaler.update()
@@ -137,11 +144,13 @@ def _train(
 
 
 @torch.no_grad()
-def _validate(module: nn.Module, source: Source, world: World) -> tuple[float, float]:
+def _validate(module: nn.Module, source: Source, world: World, observer: Observer) -> tuple[float, float]:
     sums = torch.zeros(3, dtype=torch.float64)
-    for batch in source.validation():
+    for batch in observer.batches("valid", source.validation()):
         if len(batch[1]):
-            sums += _loss(module, batch, world)[1]
+            loss, seen = _loss(module, batch, world)
+            observer.loss(loss)
+            sums += seen
     return _means(world.sum(sums))
 
 
