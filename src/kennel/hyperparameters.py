@@ -36,6 +36,11 @@ class Hyperparameters(BaseModel):
     ] = "head"
     seed: Annotated[int, Field(ge=0, lt=2**31, description="same seed, same machine: same head, bit for bit")] = 0
 
+    def steps_per_epoch(self, pictures: int) -> int:
+        """Batches of a pass over so many training pictures: the head learns from each view as a row of its own."""
+        rows = pictures * (self.views if self.trainable == "head" else 1)
+        return -(-rows // self.batch_size)
+
 
 def parse(given: Mapping[str, Any]) -> Hyperparameters:
     """Hyperparameters from names and values (strings will do). Raises SettingError in one line."""

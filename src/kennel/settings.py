@@ -15,6 +15,9 @@ FILE = Path("kennel.toml")
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,15}$")]
 InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
+DebuggerRule = Literal[
+    "VanishingGradient", "Overfit", "Overtraining", "PoorWeightInitialization", "LowGPUUtilization", "CPUBottleneck"
+]
 Seconds = Annotated[int, Field(ge=1, le=2_419_200)]
 
 
@@ -86,6 +89,19 @@ class Tuning(Section):
         return self
 
 
+class Debugger(Section):
+    """Debugger and profiler on the training job that repeats the best trial.
+
+    rules: by name, parameters that differ from the published defaults; stop_on: rules whose issue ends the job.
+    profiler_interval_ms: 100, 200, 500, 1000, 5000 or 60000, which is all that SageMaker takes.
+    """
+
+    enabled: bool = True
+    stop_on: tuple[DebuggerRule, ...] = ()
+    profiler_interval_ms: Literal[100, 200, 500, 1000, 5000, 60000] = 500
+    rules: dict[DebuggerRule, dict[str, str | int | float]] = {}
+
+
 class Endpoint(Section):
     """name: "" derives it from the project's. startup_s: for an instance's first healthy answer."""
 
@@ -113,6 +129,7 @@ class Settings(Section):
     roles: Roles = Roles()
     training: Training = Training()
     tuning: Tuning = Tuning()
+    debugger: Debugger = Debugger()
     endpoint: Endpoint = Endpoint()
     local: Local = Local()
 

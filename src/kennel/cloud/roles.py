@@ -10,6 +10,7 @@ from typing import Any
 
 from kennel.aws.arns import Arn, partition_of
 from kennel.cloud import names
+from kennel.cloud.debugger import RULES, rules_registry
 from kennel.cloud.registry import repository_of
 from kennel.cloud.session import Cloud, told
 
@@ -44,6 +45,7 @@ def training_role(cloud: Cloud) -> Role:
             *_pull(cloud, settings.images.training),
             _log(cloud, "/aws/sagemaker/TrainingJobs"),
             _metrics("/aws/sagemaker/TrainingJobs"),
+            *(_debug(cloud) if settings.debugger.enabled else []),
         ),
     )
 
@@ -138,8 +140,22 @@ def _pull(cloud: Cloud, image: str) -> list[Policy]:
     return [_allow("Login", ["ecr:GetAuthorizationToken"], ["*"]), _allow("Pull", PULL, [repository])]
 
 
-def _log(cloud: Cloud, group: str) -> Policy:
-    return _allow("Log", LOG, [_arn(cloud, "logs", f"log-group:{group}"), _arn(cloud, "logs", f"log-group:{group}:*")])
+def _debug(cloud: Cloud) -> list[Policy]:
+    """Rules work under the training job's role: in AWS's own image, with a log of their own; one that shall end the job
+    has to be allowed to."""
+    account, repository = rules_registry(cloud.region), _arn(cloud, "ecr", f"repository/{RULES}")
+    found = [
+        _allow("PullRules", PULL, [repository.replace(cloud.account, account)]),
+        _log(cloud, "/aws/sagemaker/ProcessingJobs", "LogRules"),
+    ]
+    if cloud.settings.debugger.stop_on:
+        jobs = _arn(cloud, "sagemaker", f"training-job/{cloud.settings.project}-*")
+        found.append(_allow("StopOnIssue", ["sagemaker:StopTrainingJob"], [jobs]))
+    return found
+
+
+def _log(cloud: Cloud, group: str, sid: str = "Log") -> Policy:
+    return _allow(sid, LOG, [_arn(cloud, "logs", f"log-group:{group}"), _arn(cloud, "logs", f"log-group:{group}:*")])
 
 
 def _metrics(namespace: str) -> Policy:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from kennel import metrics
 from kennel.aws.shapes import check
-from kennel.cloud import names
+from kennel.cloud import debugger, names
+from kennel.cloud.debugger import Debugging
 from kennel.cloud.session import Cloud, or_none, told
 from kennel.cloud.storage import S3Uri, exists
 from kennel.errors import KennelError
@@ -34,7 +35,8 @@ class TrainingPlan:
     """Everything a training job is made of.
 
     output: S3 prefix; the artifact comes to OUTPUT/NAME/output/model.tar.gz, or, uncompressed, to a prefix below it.
-    checkpoints: S3 prefix, also found again by a later job with the same one.
+    checkpoints: S3 prefix, also found again by a later job with the same one. debugging: a tuning job's trials cannot
+    have it, their definition has no such members.
     """
 
     name: str
@@ -48,6 +50,7 @@ class TrainingPlan:
     compression: Literal["GZIP", "NONE"] = "GZIP"
     checkpoints: str | None = None
     tags: tuple[Mapping[str, str], ...] = ()
+    debugging: Debugging | None = None
 
 
 def training_request(plan: TrainingPlan) -> Request:
@@ -57,6 +60,7 @@ def training_request(plan: TrainingPlan) -> Request:
         "AlgorithmSpecification": algorithm(plan),
         "HyperParameters": dict(plan.hyperparameters),
         **work(plan),
+        **(debugger.members(plan.debugging, plan.name, plan.output) if plan.debugging else {}),
         "Tags": [dict(tag) for tag in plan.tags],
     }
     check("sagemaker", "CreateTrainingJob", request)

@@ -67,15 +67,15 @@ class Evaluation:
         self, config: RuleConfig, recorded: Recorded, profile: Profile | None, broken: str, gap: str, over: bool
     ) -> Verdict:
         rule = config.rule
-        if rule in rules.RULES:
+        if rule in rules.PARAMETERS:
             return Verdict(rule, "Error", broken) if broken else rules.evaluate(rule, config.parameters, recorded)
-        if rule in profiler_rules.RULES:
+        if rule in profiler_rules.PARAMETERS:
             if gap:
                 return Verdict(rule, "Error", gap)
             return profiler_rules.evaluate(rule, config.parameters, profile or Profile(), over)
         if rule == REPORT:
             return Verdict(rule, "NoIssuesFound" if over else "InProgress", "its page is written when training is over")
-        known = ", ".join([*rules.RULES, *profiler_rules.RULES, REPORT])
+        known = ", ".join([*rules.PARAMETERS, *profiler_rules.PARAMETERS, REPORT])
         return Verdict(rule, "Error", f"there is no rule {rule}. Known are {known}")
 
     def _read(self, over: bool) -> tuple[Recorded, str]:

@@ -76,10 +76,14 @@ def evaluate(rule: str, given: Mapping[str, str], recorded: Recorded) -> Verdict
     A parameter that cannot be taken, or nothing recorded at all by the end, is a verdict too: Error.
     """
     try:
-        parse, judge = RULES[rule]
-        return judge(parse(given), recorded)
+        return JUDGES[rule](PARAMETERS[rule].parse(given), recorded)
     except SettingError as error:
         return Verdict(rule, "Error", str(error))
+
+
+def parameters_of(rule: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """Defaults, and what RuleParameters says instead. Raises SettingError in one line."""
+    return PARAMETERS[rule].parse(given).model_dump()
 
 
 def vanishing_gradient(parameters: VanishingGradientParameters, recorded: Recorded) -> Verdict:
@@ -308,12 +312,16 @@ def _compiled(regex: str) -> re.Pattern[str]:
         raise SettingError(f"{regex!r} is no regular expression ({error})", "Mend it") from error
 
 
-Judge = tuple[Callable[[Mapping[str, str]], Any], Callable[[Any, Recorded], Verdict]]
-
-RULES: dict[str, Judge] = {
-    "VanishingGradient": (VanishingGradientParameters.parse, vanishing_gradient),
-    "Overfit": (OverfitParameters.parse, overfit),
-    "Overtraining": (OvertrainingParameters.parse, overtraining),
-    "PoorWeightInitialization": (PoorWeightInitializationParameters.parse, poor_weight_initialization),
+PARAMETERS: dict[str, type[Parameters]] = {
+    "VanishingGradient": VanishingGradientParameters,
+    "Overfit": OverfitParameters,
+    "Overtraining": OvertrainingParameters,
+    "PoorWeightInitialization": PoorWeightInitializationParameters,
 }
-"""SageMaker's name → how its parameters are parsed, and what judges."""
+"""SageMaker's names of the rules, and what each can be told."""
+JUDGES: dict[str, Callable[[Any, Recorded], Verdict]] = {
+    "VanishingGradient": vanishing_gradient,
+    "Overfit": overfit,
+    "Overtraining": overtraining,
+    "PoorWeightInitialization": poor_weight_initialization,
+}
