@@ -50,19 +50,38 @@ class InstancesChanged:
     desired: int
 
 
-Event = StatusChanged | LogLine | Notice | TrialStarted | TrialEnded | InstancesChanged
+@dataclass(frozen=True, slots=True)
+class RuleTold:
+    """What a Debugger or profiler rule of a training job says. status: SageMaker's; details: its own words."""
+
+    rule: str
+    status: str
+    details: str
+
+
+Event = StatusChanged | LogLine | Notice | TrialStarted | TrialEnded | InstancesChanged | RuleTold
+RULE_STATUSES = ("DebugRuleEvaluationStatuses", "ProfilerRuleEvaluationStatuses")
 
 
 def training_events(before: Description, now: Description) -> list[Event]:
     """What happened to a training job between two descriptions ({} before the first): every transition, once.
 
-    SageMaker rewrites the message of the transition under way; each wording is an event.
+    SageMaker rewrites the message of the transition under way; each wording is an event. Of its rules, each status
+    beside InProgress.
     """
     old, new = _transitions(before), _transitions(now)
+    entered = [told for index, told in enumerate(new) if old[index : index + 1] != [told]]
+    known = {each.rule: each.status for each in rules_told(before)}
+    judged = [each for each in rules_told(now) if known.get(each.rule, "InProgress") != each.status]
+    return [*(StatusChanged(now["TrainingJobName"], *told) for told in entered), *judged]
+
+
+def rules_told(description: Description) -> list[RuleTold]:
+    """What a training job's rules say."""
+    found = [each for member in RULE_STATUSES for each in description.get(member, [])]
     return [
-        StatusChanged(now["TrainingJobName"], *told)
-        for index, told in enumerate(new)
-        if old[index : index + 1] != [told]
+        RuleTold(each["RuleConfigurationName"], each["RuleEvaluationStatus"], each.get("StatusDetails", ""))
+        for each in found
     ]
 
 

@@ -10,7 +10,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kennel.cloud.events import OVER, Description, Event, endpoint_events, training_events, trial_events, tuning_events
+from kennel.cloud.events import (
+    OVER,
+    Description,
+    Event,
+    endpoint_events,
+    rules_told,
+    training_events,
+    trial_events,
+    tuning_events,
+)
 from kennel.cloud.failures import JobFailed, from_client_error
 from kennel.cloud.logs import Follower
 from kennel.cloud.session import SLOW, Cloud, code_of
@@ -21,6 +30,7 @@ TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
 ENDPOINT_LOGS = "/aws/sagemaker/Endpoints/"
 SETTLED = frozenset({"InService", "Failed", "OutOfService", "UpdateRollbackFailed"})
 """Of endpoints."""
+RULES_WORK = frozenset({"InProgress", "Stopping"})
 POLL_S = {"local": 0.5, "aws": 5.0}
 LONGEST_S = 60.0
 LOST_TIMES = 8
@@ -45,6 +55,24 @@ def training(
 
     _until(look, _pace(cloud, poll_s, sleep))
     return _ended_well(f"training job {name}", seen.description, "TrainingJobStatus", log.last)
+
+
+def rules(
+    cloud: Cloud, name: str, tell: Tell, poll_s: float | None = None, sleep: Sleep = time.sleep
+) -> dict[str, Any]:
+    """Tell whatever a training job's rules say anew, until they and the job have ended; its description then."""
+    sagemaker, seen = cloud.client("sagemaker"), _Seen()
+
+    def look() -> bool:
+        now = sagemaker.describe_training_job(TrainingJobName=name)
+        told = rules_told(now)
+        before = rules_told(seen.description)
+        _tell_all(tell, [each for each in told if each not in before])
+        seen.description = now
+        return now["TrainingJobStatus"] in OVER and all(each.status not in RULES_WORK for each in told)
+
+    _until(look, _pace(cloud, poll_s, sleep))
+    return dict(seen.description)
 
 
 def tuning(

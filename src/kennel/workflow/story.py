@@ -16,7 +16,8 @@ from typing import Any, Literal, get_args
 
 from kennel.cloud import endpoint, names, prices, registry, roles, storage, training, tuning, watch
 from kennel.cloud.endpoint import EndpointPlan
-from kennel.cloud.events import Event, InstancesChanged, StatusChanged, TrialEnded
+from kennel.cloud.debugger import Debugging
+from kennel.cloud.events import Event, InstancesChanged, RuleTold, StatusChanged, TrialEnded
 from kennel.cloud.logs import LogLine, Notice
 from kennel.cloud.session import Cloud
 from kennel.cloud.storage import S3Uri
@@ -31,6 +32,7 @@ from kennel.progress import Progress
 from kennel.weights import Weights, serialise
 from kennel.weights.sources import pretrained
 from kennel.workflow import data as pictures
+from kennel.workflow import debugging
 from kennel.workflow.data import HeldBack
 from kennel.workflow.pages import tuning_page
 from kennel.workflow.record import Record
@@ -56,11 +58,12 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """S3 URIs of what training jobs read, by channel; digest: of all that the features depend on."""
+    """S3 URIs of what training jobs read, by channel; digest: of all that the features depend on; pictures: to train."""
 
     splits: dict[str, str]
     weights: str
     digest: str
+    pictures: int
     features: str = ""
 
     def channels(self) -> tuple[Channel, ...]:
@@ -131,7 +134,8 @@ class Story:
             for split in data.splits
         }
         uri = self._upload_weights(weights)
-        self._inputs = Inputs(splits, uri, names.digest(data.digest, weights.digest, weights.stride))
+        digest = names.digest(data.digest, weights.digest, weights.stride)
+        self._inputs = Inputs(splits, uri, digest, len(data.splits["train"]))
         self.summary.photo = pictures.held_back(data, self._stage.out)
 
     def features(self) -> None:
@@ -168,10 +172,13 @@ class Story:
         given = self._fixed() | (dict(best.hyperparameters) if best else {})
         name = names.name(self._settings.project, "train", self._inputs.digest, self._stage.record.name, given)
         checkpoints = str(self._uri(names.CHECKPOINTS, name))
-        done = self._train("training job", replace(self._plan(name, given), checkpoints=checkpoints))
+        plan = replace(self._plan(name, given), checkpoints=checkpoints, debugging=self._debugging(given))
+        done = self._train("training job", plan)
         self._job = str(done["TrainingJobName"])
         self.summary.metrics = {each["MetricName"]: each["Value"] for each in done.get("FinalMetricDataList", [])}
         self.summary.addresses |= {"artifact": done["ModelArtifacts"]["S3ModelArtifacts"], "training job": self._job}
+        if plan.debugging:
+            self._write_debugger_page()
 
     def deploy(self) -> None:
         """The artifact behind the endpoint, which goes on answering by an earlier one until the new one does."""
@@ -221,6 +228,19 @@ class Story:
             hyperparameters=given,
             tags=tuple(self._settings.tags()),
         )
+
+    def _debugging(self, given: Mapping[str, str]) -> Debugging | None:
+        settings = self._settings.debugger
+        if not settings.enabled:
+            return None
+        return Debugging(settings, self._cloud.region, parse(given).steps_per_epoch(self._inputs.pictures))
+
+    def _write_debugger_page(self) -> None:
+        """What the rules found, with what they found it in, beside the run's other pages."""
+        path, folder = self._stage.out / "debugger.html", self._stage.out / "debugger"
+        judged = debugging.of_job(self._cloud, self._job, folder, self._progress)
+        debugging.write_page(self._job, judged, path)
+        self.summary.addresses["debugger page"] = str(path)
 
     def _endpoint_plan(self) -> EndpointPlan:
         settings, artifact = self._settings, self.summary.addresses["artifact"]
@@ -308,6 +328,8 @@ def line_of(event: Event) -> str:
             return f"{name}: {status if value is None else f'{value:.4f}'} ({chosen})"
         case InstancesChanged(variant=variant, current=current, desired=desired):
             return f"variant {variant}: {current} of {desired} instances answer"
+        case RuleTold(rule=rule, status=status, details=details):
+            return f"rule {rule}: {status}" + (f": {details}" if details else "")
         case _:
             return ""
 

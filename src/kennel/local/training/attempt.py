@@ -13,7 +13,7 @@ from typing import Literal
 
 from kennel.local.parts import Document, House, Runner, Running
 from kennel.local.tail import Tail
-from kennel.local.training import layout, states
+from kennel.local.training import layout, rules, states
 from kennel.local.training.checkpoints import Checkpoints
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,8 @@ class Attempt:
         uri = job.get("CheckpointConfig", {}).get("S3Uri")
         places = [layout.checkpoints_of(job, root) for root in self._roots]
         self._checkpoints = [Checkpoints(uri, place, house.objects) for place in places]
+        told = [each for root in self._roots for each in rules.outputs(job, root)]
+        self._kept = [*self._checkpoints, *(Checkpoints(*each, house.objects) for each in told)]
         self._started: list[Running] = []
         self._told_at: float | None = None
         self._wish: Wish | None = None
@@ -103,7 +105,7 @@ class Attempt:
                 tail.pump(now)
             if now - kept >= KEEP_EVERY_S:
                 kept = now
-                for each in self._checkpoints:
+                for each in self._kept:
                     each.keep()
             if self._failed is None and self._told_at is None:
                 self._failed = next((number for number, code in enumerate(codes) if code), None)
@@ -140,7 +142,7 @@ class Attempt:
             running.close()
         for tail in tails:
             tail.pump(self._house.clock.now(), last=True)
-        for each in self._checkpoints:
+        for each in self._kept:
             each.keep(last=True)
 
 

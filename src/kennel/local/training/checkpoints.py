@@ -1,4 +1,4 @@
-"""/opt/ml/checkpoints and its place in S3, kept equal while a job runs."""
+"""A folder below /opt/ml and its place in S3, kept equal while a job runs: checkpoints, tensors, metrics."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Checkpoints:
     def keep(self, last: bool = False) -> None:
         """Send what has changed since the last time and has been at rest since then; `last`: whatever has changed.
 
-        What is gone from the folder stays in S3, as with SageMaker. Names that begin with a dot are drafts.
+        What is gone from the folder stays in S3, as with SageMaker. Names that begin with a dot are drafts, and so are
+        those that smdebug ends in `.tmp`.
         """
         if self._uri is None:
             return
@@ -51,7 +52,7 @@ class Checkpoints:
         found = {}
         for path in files_below(self._folder):
             name = path.relative_to(self._folder)
-            if not any(part.startswith(".") for part in name.parts):
+            if name.suffix != ".tmp" and not any(part.startswith(".") for part in name.parts):
                 with suppress(FileNotFoundError):
                     stat = path.stat()
                     found[name.as_posix()] = (stat.st_size, stat.st_mtime_ns)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from kennel.errors import KennelError
@@ -17,10 +17,11 @@ from kennel.local.documents import Documents
 from kennel.local.errors import Refused
 from kennel.local.parts import Document, House, Runner
 from kennel.local.tail import Tail
-from kennel.local.training import layout, outputs, states
+from kennel.local.training import layout, outputs, rules, states
 from kennel.local.training.attempt import LOOK_EVERY_S, Asked, Attempt, Outcome, Wish, nothing_left
 from kennel.local.training.channels import DataMissing
 from kennel.local.training.readings import Readings
+from kennel.local.training.rules import RuleJob
 
 log = logging.getLogger(__name__)
 
@@ -143,10 +144,20 @@ class Execution:
         if (wish := self._wished or self._over_time(0)) is not None:
             return Outcome(wish, ran=False)
         asked = Asked(self._due, lambda: self._wished == "close", self._asked)
-        try:
-            return attempt.run(asked, tails, self._begin)
-        finally:
-            self._trained += attempt.trained
+        with closing(RuleJob(self._house, self._job, self._folder / hosts[0], self._change, self._stop)) as judge:
+            judge.start()
+            try:
+                outcome = attempt.run(asked, [*tails, judge.tail], self._begin)
+            finally:
+                self._trained += attempt.trained
+            if outcome.wish not in ("interrupt", "close"):
+                judge.finish()
+            return outcome
+
+    def _stop(self) -> None:
+        """A rule found an issue that shall end the job."""
+        self._enter("Stopping")
+        self.wish("stop")
 
     def _due(self, trained: float) -> Wish | None:
         """trained: seconds, in the attempt under way."""
@@ -208,7 +219,9 @@ class Execution:
         def last(job: Document) -> None:
             job["FinalMetricDataList"] = self.readings.last()
             job["_values"] = self.readings.newest()
-            states.end(job, how, self._house.clock.now(), reason)
+            now = self._house.clock.now()
+            states.end(job, how, now, reason)
+            rules.end(job, rules.CUT_OFF, now)
 
         while True:
             try:

@@ -12,6 +12,8 @@ from kennel.local.training.channels import fetch
 from kennel.local.training.requests import mode_of
 
 OPT_ML = "/opt/ml/"
+TOLD = {"DebugHookConfig": "debughookconfig.json", "ProfilerConfig": "profilerconfig.json"}
+"""Members of the request that a container is told of as they are."""
 
 
 def lay_out(job: Document, runner: Runner, hosts: list[str], number: int, root: Path, objects: Objects) -> None:
@@ -51,6 +53,7 @@ def configuration(job: Document, hosts: list[str], host: str, interface: str) ->
             "instance_groups": [group],
             "network_interface_name": interface,
         },
+        **{name: job[member] for member, name in TOLD.items() if member in job},
     }
 
 
@@ -67,6 +70,7 @@ def work(house: House, job: Document, root: Path, host: str, network: str | None
             "TRAINING_JOB_NAME": job["TrainingJobName"],
             "TRAINING_JOB_ARN": job["TrainingJobArn"],
             "AWS_REGION": house.region,
+            "KENNEL_SAMPLER": "on",  # on SageMaker its own agent samples
             **job.get("Environment", {}),
         },
         read_only=tuple(Contract(root).data / each["ChannelName"] for each in fast),

@@ -7,6 +7,7 @@ from typing import Any
 
 from kennel.local.errors import Refused, invalid
 from kennel.local.parts import Document
+from kennel.local.training import rules
 from kennel.local.training.outputs import artifact_of
 
 MOST_METRICS, MOST_HYPERPARAMETERS = 40, 100
@@ -26,6 +27,7 @@ def check(request: Document) -> None:
     _check_channels(request.get("InputDataConfig", []), request["AlgorithmSpecification"]["TrainingInputMode"])
     _check_stopping(request)
     _check_checkpoints(request.get("CheckpointConfig", {}))
+    rules.check(request)
     if len(request.get("HyperParameters", {})) > MOST_HYPERPARAMETERS:
         raise invalid(f"Number of hyperparameters exceeds the limit of {MOST_HYPERPARAMETERS}.")
     if "OutputDataConfig" not in request:

@@ -11,7 +11,7 @@ from kennel.local.documents import Documents
 from kennel.local.errors import Refused, invalid
 from kennel.local.listed import listed
 from kennel.local.parts import Document, House, Operation
-from kennel.local.training import requests, states
+from kennel.local.training import requests, rules, states
 from kennel.local.training.channels import parted
 from kennel.local.training.execution import Execution, folder_of
 from kennel.machine import cores
@@ -46,10 +46,14 @@ class TrainingJobs:
         """CreateTrainingJob. tuning_job_arn: of the tuning job whose trial it is. Raises Refused."""
         requests.check(request)
         self._house.roles.check_assumable(request["RoleArn"], "sagemaker.amazonaws.com")
-        self._check_bucket(request["OutputDataConfig"]["S3OutputPath"])
+        self._check_bucket("S3OutputPath", request["OutputDataConfig"]["S3OutputPath"])
+        for member in ("DebugHookConfig", "ProfilerConfig"):
+            if uri := request.get(member, {}).get("S3OutputPath"):
+                self._check_bucket(f"S3OutputPath in {member}", uri)
         name, now = request["TrainingJobName"], self._house.clock.now()
         arn = self._house.arn(f"training-job/{name}")
         job = requests.description(request, arn, tuning_job_arn, now)
+        rules.begin(job, self._house.arn, now)
         states.enter(job, "Starting", now)
         if not self._jobs.add(name, job):
             raise requests.taken(name, arn)
@@ -139,12 +143,19 @@ class TrainingJobs:
             states.enter(job, "Interrupted", seen)
             states.enter(job, "Starting", now)
 
+        def over(how: states.Ended, reason: str = "") -> None:
+            def ended(job: Document) -> None:
+                states.end(job, how, seen, reason)
+                rules.end(job, rules.CUT_OFF, seen)
+
+            self._jobs.change(name, ended)
+
         if job["TrainingJobStatus"] == "Stopping":
-            self._jobs.change(name, lambda job: states.end(job, "Stopped", seen))
+            over("Stopped")
         elif job["EnableManagedSpotTraining"] and "CheckpointConfig" in job:
             self._jobs.change(name, again)
         else:
-            self._jobs.change(name, lambda job: states.end(job, "Failed", seen, LOST))
+            over("Failed", LOST)
 
     def close(self) -> None:
         """End what runs, quickly; its state is told by the next server."""
@@ -173,12 +184,12 @@ class TrainingJobs:
                 del self._running[execution.name]
         self._house.changes.tell()
 
-    def _check_bucket(self, uri: str) -> None:
+    def _check_bucket(self, name: str, uri: str) -> None:
         bucket, _ = parted(uri)
         try:
             self._house.objects.list(bucket, "\0")  # no key begins so: only whether there is such a bucket
         except Refused as refused:
-            raise invalid(f"S3 bucket {bucket} of S3OutputPath {uri} does not exist. {refused.message}") from refused
+            raise invalid(f"S3 bucket {bucket} of {name} {uri} does not exist. {refused.message}") from refused
 
 
 LOST = (
