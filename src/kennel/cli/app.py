@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from kennel import __version__
-from kennel.cli import account, artifact, data, doctor, local, predict, run, serve, train
+from kennel.cli import account, artifact, data, debug, doctor, local, predict, run, serve, train
 from kennel.cli.console import err
 from kennel.errors import KennelError, Stopped, one_line, stop_on_signals
 
@@ -31,6 +31,7 @@ app.add_typer(local.app, name="local")
 app.add_typer(data.app, name="data")
 app.add_typer(artifact.app, name="artifact")
 app.command("train", epilog=train.EPILOG)(train.train)
+app.command("debug", epilog=debug.EPILOG)(debug.debug)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)

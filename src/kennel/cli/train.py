@@ -27,6 +27,9 @@ def train(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads that read pictures; by default one a core.")
     ] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Record tensors and metrics, for: kennel debug OUT/output.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The metrics, for machines.")] = False,
 ) -> None:
     """Train a classifier and leave an artifact. Interrupted, the same command goes on where it was.
@@ -38,7 +41,7 @@ def train(
     from kennel.training.run import train as run
 
     work = progress()
-    job = Job.plain(data, out_folder)
+    job = Job.plain(data, out_folder, debug)
     artifact = run(job, parameters, weights, work, workers)
     if artifact is None:
         return
@@ -50,4 +53,6 @@ def train(
         table.add_row(name, f"{value:.4f}")
     out.print(table)
     out.print(f"artifact  {job.model}\nreport    {job.report}")
+    if debug:
+        err.print(f"what the rules find: kennel debug {job.output}")
     err.print(f"next: kennel serve --artifact {out_folder}")

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from kennel.cloud import endpoint, names, prices, registry, roles, storage, training, tuning, watch
-from kennel.cloud.endpoint import EndpointPlan
 from kennel.cloud.debugger import Debugging
+from kennel.cloud.endpoint import EndpointPlan
 from kennel.cloud.events import Event, InstancesChanged, RuleTold, StatusChanged, TrialEnded
 from kennel.cloud.logs import LogLine, Notice
 from kennel.cloud.session import Cloud
@@ -58,7 +58,8 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """S3 URIs of what training jobs read, by channel; digest: of all that the features depend on; pictures: to train."""
+    """S3 URIs of what training jobs read, by channel; digest: of all that the features depend on; pictures: how many
+    there are to train on."""
 
     splits: dict[str, str]
     weights: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from kennel.local import rule_process
 from kennel.local.errors import invalid
 from kennel.local.parts import Document, House, Program, Running
 from kennel.local.rule_process import OVER, PAGE, Task
+from kennel.local.runners.process import KEPT
 from kennel.local.tail import Tail
 from kennel.local.training.channels import parted
 from kennel.local.training.states import Alter
@@ -144,8 +146,9 @@ class RuleJob:
         self._folder.mkdir(parents=True)
         self._task().write(self._folder)
         module = [sys.executable, "-m", rule_process.__name__, str(self._folder)]
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         program = Program(
-            f"rules-{self._job['TrainingJobName']}", tuple(module), self._folder, self._folder / "verdicts.log"
+            f"rules-{self._job['TrainingJobName']}", tuple(module), self._folder, self._folder / "verdicts.log", kept
         )
         try:
             self._running = self._house.programs.run(program)
