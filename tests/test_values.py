@@ -92,7 +92,15 @@ def test_a_configuration_that_is_no_object_is_refused(tmp_path: Path, text: str)
 )
 def test_cores_are_bounded_by_the_containers_quota(tmp_path: Path, text: str, expected: int | None) -> None:
     (tmp_path / "cpu.max").write_text(text)
-    assert cores(tmp_path / "cpu.max") == (expected or cores(tmp_path / "missing"))
+    assert cores(tmp_path) == (expected or cores(tmp_path / "missing"))
+
+
+def test_a_quota_of_the_older_cgroups_counts_too(tmp_path: Path) -> None:
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
+    for quota, expected in (("-1", cores(tmp_path / "missing")), ("50000", 1)):
+        (tmp_path / "cpu/cpu.cfs_quota_us").write_text(quota)
+        assert cores(tmp_path) == expected
 
 
 def test_progress_remembers_each_steps_seconds_and_tells_tenths() -> None:

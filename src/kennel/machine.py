@@ -9,17 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+CGROUP = Path("/sys/fs/cgroup")
 
 
-def cores(limit_file: Path = CGROUP_LIMIT) -> int:
+def cores(cgroup: Path = CGROUP) -> int:
     """Processors this process may use: its affinity, bounded by the container's quota (`docker run --cpus`)."""
     allowed = len(os.sched_getaffinity(0))
-    try:
-        quota, period = limit_file.read_text().split()
-        return max(1, min(allowed, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no cgroup v2, or "max"
-        return allowed
+    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):  # cgroup v2; v1
+        try:
+            quota, period = " ".join((cgroup / each).read_text() for each in files).split()
+            return max(1, min(allowed, math.ceil(int(quota) / int(period)))) if int(quota) > 0 else allowed
+        except (OSError, ValueError):  # another version's, or "max"
+            continue
+    return allowed
 
 
 @contextmanager
