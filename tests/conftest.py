@@ -20,6 +20,7 @@ from kennel.weights.sources import pretrained
 pytest_plugins = ["fixtures_artifact", "fixtures_containers", "fixtures_local"]
 
 PICTURES = {"train": 12, "valid": 4, "test": 4}
+PHOTOGRAPHED_BREEDS, PHOTOGRAPHS = 10, {"train": 20, "valid": 5, "test": 5}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -37,6 +38,21 @@ def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A drawn data set: 4 breeds, 12 / 4 / 4 pictures each."""
     folder = tmp_path_factory.mktemp("data") / "drawings"
     draw_set(folder, PICTURES, seed=1, breeds=BREEDS[:4])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photographs(drawings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """10 breeds × 20 / 5 / 5 of a data set of photographs; the drawn set where none is named."""
+    source = os.environ.get("KENNEL_PHOTOGRAPHS")
+    if not source:
+        return drawings
+    folder = tmp_path_factory.mktemp("photographs")
+    for split, count in PHOTOGRAPHS.items():
+        for label in sorted((Path(source) / split).iterdir())[:PHOTOGRAPHED_BREEDS]:
+            (folder / split / label.name).mkdir(parents=True)
+            for path in sorted(label.iterdir())[:count]:
+                shutil.copy(path, folder / split / label.name)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Debugger's four tensor rules against values worked out by hand: at each threshold and patience, one before and after."""
+"""Debugger's four tensor rules against values worked out by hand: at each threshold, one step before and after."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ class Counting(TorchEngine):
         return super().features(pictures)
 
 
-def reading(job: Job, out: Path, channel: Path, **changes: Path) -> Job:
+def reading(job: Job, out: Path, channel: Path, **changes: Any) -> Job:
     """The same job into another folder, with a cache of its own and the channel."""
     made = Job(job.data, out / "model", out / "output", out / "checkpoints", out / "cache", channel)
     return replace(made, **changes)

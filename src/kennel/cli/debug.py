@@ -103,11 +103,12 @@ def _line(verdict: Verdict) -> Text:
 
 def _with(settings: Settings, assignments: list[str]) -> Settings:
     """Raises SettingError."""
-    rules = {rule: dict(given) for rule, given in settings.debugger.rules.items()}
+    rules: dict[str, dict[str, str | int | float]] = {}
+    rules |= {rule: dict(given) for rule, given in settings.debugger.rules.items()}
     for text in assignments:
         name, equals, value = text.partition("=")
         rule, dot, parameter = name.partition(".")
         if not (equals and dot):
             raise SettingError(f"{text!r} is not RULE.name=value", "Write --set Overfit.ratio_threshold=0.5, say")
-        rules.setdefault(rule, {})[parameter] = value  # type: ignore[call-overload]
+        rules.setdefault(rule, {})[parameter] = value
     return settings_of.parse(settings.model_dump() | {"debugger": settings.debugger.model_dump() | {"rules": rules}})

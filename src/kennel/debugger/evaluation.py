@@ -50,32 +50,30 @@ class Evaluation:
     def __init__(self, configs: Sequence[RuleConfig], tensors: Path | None, profiler: Path | None) -> None:
         self._configs = configs
         self._tensors = Reader(tensors, _activations(configs)) if tensors else None
-        self._profiler = ProfileReader(profiler) if profiler else None
-        self._recorded, self._profile = Recorded(), None
+        self._folder = profiler
+        self._profiler: ProfileReader | None = None
+        self._recorded = Recorded()
 
     def judge(self, over: bool = False) -> Judged:
         """All rules on what there is so far. over: whether the training has ended."""
         recorded, broken = self._read(over)
-        profile, gap = self._read_profile()
+        profile = self._read_profile()
         verdicts = {
-            each.name: self._judged(each, recorded, profile, broken, gap, over or recorded.over)
-            for each in self._configs
+            each.name: self._judged(each, recorded, profile, broken, over or recorded.over) for each in self._configs
         }
         return Judged(verdicts, recorded, profile)
 
     def _judged(
-        self, config: RuleConfig, recorded: Recorded, profile: Profile | None, broken: str, gap: str, over: bool
+        self, config: RuleConfig, recorded: Recorded, profile: Profile | None, broken: str, over: bool
     ) -> Verdict:
         rule = config.rule
         if rule in rules.PARAMETERS:
             return Verdict(rule, "Error", broken) if broken else rules.evaluate(rule, config.parameters, recorded)
-        if rule in profiler_rules.PARAMETERS:
-            if gap:
-                return Verdict(rule, "Error", gap)
+        if rule in profiler_rules.DEFAULTS:
             return profiler_rules.evaluate(rule, config.parameters, profile or Profile(), over)
         if rule == REPORT:
             return Verdict(rule, "NoIssuesFound" if over else "InProgress", "its page is written when training is over")
-        known = ", ".join([*rules.PARAMETERS, *profiler_rules.PARAMETERS, REPORT])
+        known = ", ".join([*rules.PARAMETERS, *profiler_rules.DEFAULTS, REPORT])
         return Verdict(rule, "Error", f"there is no rule {rule}. Known are {known}")
 
     def _read(self, over: bool) -> tuple[Recorded, str]:
@@ -88,14 +86,10 @@ class Evaluation:
             return replace(self._recorded, over=over), str(error)
         return self._recorded, ""
 
-    def _read_profile(self) -> tuple[Profile | None, str]:
-        if self._profiler is None:
-            return None, ""
-        try:
-            self._profile = self._profiler.read()
-        except DataError as error:
-            return self._profile, str(error)
-        return self._profile, ""
+    def _read_profile(self) -> Profile | None:
+        if self._profiler is None and self._folder and self._folder.is_dir():
+            self._profiler = ProfileReader(self._folder)
+        return self._profiler.read() if self._profiler else None
 
 
 def _activations(configs: Sequence[RuleConfig]) -> str:

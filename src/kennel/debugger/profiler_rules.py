@@ -18,6 +18,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from kennel.debugger.parameters import NOT_THE_RULES
 from kennel.debugger.profile import Floats, Profile, Series
 from kennel.debugger.utilisation import Flags, Samples, samples
 from kennel.debugger.verdict import Evidence, Verdict
@@ -35,8 +36,6 @@ DEFAULTS: Mapping[str, Mapping[str, float]] = {
 }  # fmt: skip
 """smdebug_rulesconfig/profiler_rules/rules.py of awslabs/sagemaker-debugger-rulesconfig."""
 WHOLE = ("window", "patience", "scan_interval_us")
-NO_RULE_PARAMETER = "rule_to_invoke"
-"""SageMaker passes the rule's name among its parameters."""
 FEED = "Feed it faster or give it more at once: see what the training waits for, below"
 SPARE_CPU = "Give the loader more workers or cores, or do less in it: pack the pictures, compute the features once"
 
@@ -57,7 +56,7 @@ def parameters_of(rule: str, given: Mapping[str, str]) -> Parameters:
     """Defaults, and what RuleParameters says instead. Raises SettingError in one line."""
     known = dict(DEFAULTS[rule])
     for name, text in given.items():
-        if name == NO_RULE_PARAMETER:
+        if name in NOT_THE_RULES and name not in known:
             continue
         if name not in known:
             raise SettingError(f"{rule} has no parameter {name!r}", f"Known are {', '.join(known)}")

@@ -82,10 +82,15 @@ def start(contract: Contract, environment: Mapping[str, str] = os.environ) -> Sa
 
     One a host: where several processes of a host train, the first of them (local rank 0) starts it.
     """
+    return Sampler(profiler_settings(contract, environment) if wanted(environment) else None)
+
+
+def wanted(environment: Mapping[str, str] = os.environ) -> bool:
+    """KENNEL_SAMPLER. Raises SettingError."""
     switch = environment.get(SWITCH) or "off"
     if switch not in ("on", "off"):
         raise SettingError(f"{SWITCH} is {switch!r}", "Set it to on or off, or leave it away")
-    return Sampler(profiler_settings(contract, environment) if switch == "on" else None)
+    return switch == "on"
 
 
 class Writer:

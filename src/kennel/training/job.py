@@ -14,7 +14,10 @@ import torch
 
 from kennel.contract import Contract
 from kennel.debugger.configuration import collections
+from kennel.debugger.profiler_settings import ProfilerSettings, profiler_settings
 from kennel.debugger.recorder import Recorder, read_config
+from kennel.debugger.sampler import Sampler, wanted
+from kennel.debugger.steps import StepClock
 from kennel.files import cache_dir
 from kennel.hyperparameters import Hyperparameters
 from kennel.machine import cores
@@ -22,6 +25,7 @@ from kennel.pictures import dataset
 from kennel.pictures.dataset import DataSet, Picture
 from kennel.progress import Progress
 from kennel.training.checkpoint import Checkpoint
+from kennel.training.observer import Observer
 from kennel.training.sources import Numbers
 from kennel.training.world import World, join
 from kennel.weights import Weights
@@ -30,15 +34,37 @@ from kennel.weights.sources import pretrained
 
 @dataclass(frozen=True, slots=True)
 class Debugging:
-    """What a training tells of itself. hook: DebugHookConfig as a file, None for our own; tensors: where they go."""
+    """What a training tells of itself. tensors: where they go, None for none; hook: DebugHookConfig as a file, None for
+    our own; profiler: where step times go, None for none; samples: whether the machine is sampled too."""
 
-    hook: Path | None
-    tensors: Path
+    tensors: Path | None
+    hook: Path | None = None
+    profiler: ProfilerSettings | None = None
+    samples: bool = True
 
-    def recorder(self, steps_per_epoch: int) -> Recorder:
+    @classmethod
+    def plain(cls, output: Path) -> Debugging:
+        """Everything, for `kennel train --debug`."""
+        return cls(output / "tensors", profiler=ProfilerSettings(output / "profiler"))
+
+    @classmethod
+    def under(cls, contract: Contract) -> Debugging:
+        """What the job was created with. Raises SettingError."""
+        hook = contract.hook_config if contract.hook_config.is_file() else None
+        profiler = profiler_settings(contract)
+        return cls(contract.tensors if hook else None, hook, profiler, wanted())
+
+    def sampler(self) -> Sampler:
+        """Runs until it is closed; does nothing where it is not wanted."""
+        return Sampler(self.profiler if self.samples else None)
+
+    def observer(self, steps_per_epoch: int) -> Observer:
         """Raises SettingError for a configuration that cannot be read."""
-        config = read_config(self.hook) if self.hook else {"CollectionConfigurations": collections(steps_per_epoch)}
-        return Recorder(config, self.tensors)
+        recorder = None
+        if self.tensors:
+            config = read_config(self.hook) if self.hook else {"CollectionConfigurations": collections(steps_per_epoch)}
+            recorder = Recorder(config, self.tensors)
+        return Observer(recorder, StepClock(self.profiler.folder, self.profiler.node) if self.profiler else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +80,23 @@ class Job:
     checkpoints: Path
     cache: Path
     given: Path | None = None
-    debugging: Debugging | None = None
+    debugging: Debugging = Debugging(None)
 
     @classmethod
     def plain(cls, data: Path, out: Path, debug: bool = False) -> Job:
         """`kennel train --data DATA --out OUT`: laid out as the contract is, the cache the user's own."""
         output = out / "output"
-        debugging = Debugging(None, output / "tensors") if debug else None
+        debugging = Debugging.plain(output) if debug else Debugging(None)
         return cls(data, out / "model", output, out / "checkpoints", cache_dir("training"), debugging=debugging)
 
     @classmethod
     def under(cls, contract: Contract) -> Job:
         """Under /opt/ml: the cache lies with the checkpoints, so that an interrupted job finds it again."""
         checkpoints, given = contract.checkpoints, contract.features
-        hook = contract.hook_config
         return cls(
             contract.data, contract.model, contract.output, checkpoints, checkpoints / "cache",
             given if given.is_dir() else None,
-            Debugging(hook, contract.tensors) if hook.is_file() else None,
+            Debugging.under(contract),
         )  # fmt: skip
 
     @property

@@ -9,14 +9,16 @@ from torch import Tensor, nn
 
 from kennel.debugger.recorded import Phase
 from kennel.debugger.recorder import Recorder
+from kennel.debugger.steps import StepClock
 from kennel.training.sources import Batch, Source
 
 
 @dataclass(frozen=True, slots=True)
 class Observer:
-    """recorder: of tensors. Without any, it costs nothing: batches are passed on as they are."""
+    """recorder: of tensors; clock: of steps. Without them it costs nothing: batches are passed on as they are."""
 
     recorder: Recorder | None = None
+    clock: StepClock | None = None
 
     def attach(self, module: nn.Module, source: Source, epochs: int) -> None:
         """Before the first step. epochs: done before an interruption."""
@@ -28,7 +30,7 @@ class Observer:
         """The batches of one pass."""
         if self.recorder:
             self.recorder.phase(phase)
-        return batches
+        return self.clock.batches(batches, phase) if self.clock else batches
 
     def loss(self, loss: Tensor) -> None:
         """The batch's, after the forward pass."""
@@ -39,3 +41,5 @@ class Observer:
         """The training has ended, however."""
         if self.recorder:
             self.recorder.close()
+        if self.clock:
+            self.clock.close()

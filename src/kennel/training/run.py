@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 
 import torch
@@ -62,8 +63,13 @@ def train(
     hyperparameters was interrupted. Raises KennelError.
     """
     artifact.make_room(job.model)
-    with prepared(job, hyperparameters, weights, progress, workers) as setup:
+    with _sampled(job), prepared(job, hyperparameters, weights, progress, workers) as setup:
         return _train_head(setup) if hyperparameters.trainable == "head" else _train_network(setup)
+
+
+def _sampled(job: Job) -> AbstractContextManager[object]:
+    """The machine is watched from the start, features included, by one process of each host."""
+    return job.debugging.sampler() if os.environ.get("LOCAL_RANK", "0") == "0" else nullcontext()
 
 
 def _train_head(setup: Setup) -> Artifact | None:
@@ -135,8 +141,7 @@ def _fit(setup: Setup, module: nn.Module, source: Source) -> Fitted:
 
 def _observer(setup: Setup, source: Source) -> Observer:
     """The leading process tells of itself; the others do the same."""
-    debugging = setup.job.debugging
-    return Observer(debugging.recorder(source.steps()) if debugging and setup.world.leads else None)
+    return setup.job.debugging.observer(source.steps()) if setup.world.leads else Observer()
 
 
 def _finish(setup: Setup, fitted: Fitted, weights: Weights, head: Head, engine: Later) -> Artifact:

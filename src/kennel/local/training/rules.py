@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kennel.contract import Contract
+from kennel.debugger.evaluation import RuleConfig
 from kennel.errors import KennelError
 from kennel.local import rule_process
 from kennel.local.errors import invalid
@@ -140,7 +141,7 @@ class RuleJob:
 
     def start(self) -> None:
         """Nothing for a job without rules."""
-        if not any(_statuses(self._job)):
+        if not any(_statuses(self._job)) or self._house.programs is None:
             return
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
@@ -180,7 +181,7 @@ class RuleJob:
         rules = [(each["RuleConfigurationName"], each.get("RuleParameters", {})) for each in configs]
         return Task(
             job["TrainingJobName"],
-            tuple(rule_process.RuleConfig(*each) for each in rules),
+            tuple(RuleConfig(*each) for each in rules),
             str(contract.tensors) if "DebugHookConfig" in job else None,
             str(contract.profiler) if "ProfilerConfig" in job else None,
             page=self._report() is not None,
