@@ -421,3 +421,82 @@ def test_the_aws_command_line_works_against_it(
     (tmp_path / "file name.txt").write_text("x" * 100)
     aws("s3", "cp", str(tmp_path / "file name.txt"), f"s3://{BUCKET}/from the command line/")
     assert aws("s3", "cp", f"s3://{BUCKET}/from the command line/file name.txt", "-") == "x" * 100
+
+
+RULE_IMAGE = "503895931360.dkr.ecr.us-east-1.amazonaws.com/sagemaker-debugger-rules:latest"
+ACTION = '{\\"name\\": \\"stoptraining\\", \\"training_job_prefix\\": \\"%s\\"}'
+"""As SageMaker's SDK writes it."""
+
+
+def rule(name: str, **parameters: str) -> dict[str, Any]:
+    given = {"rule_to_invoke": name, **parameters}
+    return {"RuleConfigurationName": name, "RuleEvaluatorImage": RULE_IMAGE, "RuleParameters": given}
+
+
+def watched(uri: str, *rules: dict[str, Any]) -> dict[str, Any]:
+    """Members of CreateTrainingJob: losses and gradients recorded, these rules, the profiler and its rules."""
+    collections = [
+        {"CollectionName": "losses", "CollectionParameters": {"save_interval": "1"}},
+        {"CollectionName": "gradients", "CollectionParameters": {"save_interval": "2"}},
+    ]
+    return {
+        "DebugHookConfig": {"S3OutputPath": f"{uri}/output", "CollectionConfigurations": collections},
+        "DebugRuleConfigurations": list(rules),
+        "ProfilerConfig": {"S3OutputPath": f"{uri}/output", "ProfilingIntervalInMilliseconds": 100},
+        "ProfilerRuleConfigurations": [rule("CPUBottleneck"), rule("ProfilerReport")],
+    }
+
+
+@pytest.fixture(scope="module")
+def judged(sagemaker: Any, requests: Requests, features: str) -> dict[str, Any]:
+    """A job with rules: one that is right to find nothing, one that cannot but find something, one that is none."""
+    rules = (rule("VanishingGradient"), rule("Overfit", ratio_threshold="0.000001", start_step="2"), rule("Nonsense"))
+    request = requests.training("judged", **watched(requests.uri, *rules))
+    request["InputDataConfig"].append(channel("features", features))
+    request["HyperParameters"] = {"epochs": "12", "batch_size": "16", "learning_rate": "0.01"}
+    sagemaker.create_training_job(**request)
+    wait(sagemaker, "judged")
+    return dict(sagemaker.describe_training_job(TrainingJobName="judged"))
+
+
+def test_rules_end_with_the_job_and_say_what_they_found(judged: dict[str, Any]) -> None:
+    statuses = {each["RuleConfigurationName"]: each for each in judged["DebugRuleEvaluationStatuses"]}
+    found = {name: each["RuleEvaluationStatus"] for name, each in statuses.items()}
+    assert found == {"VanishingGradient": "NoIssuesFound", "Overfit": "IssuesFound", "Nonsense": "Error"}
+    assert statuses["Overfit"]["StatusDetails"].startswith("RuleEvaluationConditionMet: Evaluation of the rule Overfit")
+    assert ":processing-job/judged" in statuses["Overfit"]["RuleEvaluationJobArn"]
+    profiler = {
+        each["RuleConfigurationName"]: each["RuleEvaluationStatus"] for each in judged["ProfilerRuleEvaluationStatuses"]
+    }
+    assert profiler == {"CPUBottleneck": "NoIssuesFound", "ProfilerReport": "NoIssuesFound"}
+    assert (judged["TrainingJobStatus"], judged["ProfilingStatus"]) == ("Completed", "Enabled")
+
+
+def test_tensors_metrics_and_the_page_are_in_s3(session: boto3.Session, judged: dict[str, Any]) -> None:
+    listed = session.client("s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="output/judged/")
+    keys = [each["Key"].removeprefix("output/judged/") for page in listed for each in page["Contents"]]
+    assert any(key.startswith("debug-output/events/") for key in keys)
+    assert any(key.startswith("profiler-output/system/incremental/") for key in keys)
+    assert any(key.startswith("profiler-output/framework/pevents/") for key in keys)
+    assert "rule-output/ProfilerReport/profiler-output/profiler-report.html" in keys
+    assert not [key for key in keys if key.endswith(".tmp")]
+
+
+def test_an_issue_may_stop_the_job(sagemaker: Any, requests: Requests, features: str) -> None:
+    stopping = rule("Overfit", ratio_threshold="0.000001", start_step="2", action_json=ACTION % "endless")
+    request = requests.training("endless", **watched(requests.uri, stopping))
+    request["InputDataConfig"].append(channel("features", features))
+    request["HyperParameters"] = {"epochs": "1000", "batch_size": "4", "learning_rate": "0.01"}
+    sagemaker.create_training_job(**request)
+    wait(sagemaker, "endless")
+    job = sagemaker.describe_training_job(TrainingJobName="endless")
+    assert job["TrainingJobStatus"] == "Stopped"
+    assert [each["RuleEvaluationStatus"] for each in job["DebugRuleEvaluationStatuses"]] == ["IssuesFound"]
+
+
+def test_rules_that_nothing_is_recorded_for_are_refused(sagemaker: Any, requests: Requests) -> None:
+    request = requests.training("refused", DebugRuleConfigurations=[rule("Overfit")])
+    with pytest.raises(ClientError) as error:
+        sagemaker.create_training_job(**request)
+    assert code_of(error)[0] == "ValidationException"
+    assert "DebugHookConfig" in code_of(error)[1]

@@ -87,11 +87,11 @@ def _folder(contract: Contract, local: Any, path: Path) -> Path:
 
 
 def _node(contract: Contract) -> str:
-    """It becomes part of a file's name."""
-    host = contract.current_host()
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}", host):
-        raise SettingError(f"the host's name is {host!r}", "Write a name like algo-1 into resourceconfig.json")
-    return host
+    """It becomes part of a file's name: SageMaker's `algo-1`; where hosts are addresses, the same by their order."""
+    host, hosts = contract.current_host(), contract.hosts()
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}", host):
+        return host
+    return f"algo-{hosts.index(host) + 1 if host in hosts else 1}"
 
 
 def _refused(path: Path, what: str, remedy: str) -> SettingError:
