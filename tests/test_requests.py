@@ -14,13 +14,14 @@ import pytest
 from kennel import metrics
 from kennel.aws.shapes import problems
 from kennel.cloud import endpoint, names, roles, training, tuning
+from kennel.cloud.debugger import Debugging, rules_image
 from kennel.cloud.endpoint import EndpointPlan
 from kennel.cloud.registry import registry, repository_of
 from kennel.cloud.session import Cloud
 from kennel.cloud.training import Channel, TrainingPlan
 from kennel.cloud.tuning import TuningPlan
 from kennel.errors import KennelError, SettingError
-from kennel.settings import Settings, Training, Tuning
+from kennel.settings import Debugger, Settings, Training, Tuning
 
 GOLDEN = Path(__file__).parent / "golden/requests"
 ACCOUNT = "123456789012"
@@ -47,6 +48,10 @@ SPOT = replace(
     TRAIN,
     machines=Training(instances=2, spot=True, max_runtime_s=3600, max_wait_s=7200, volume_gb=100),
     checkpoints=f"{S3}/checkpoints/1a2b3c4d",
+)
+WATCHED = replace(
+    TRAIN,
+    debugging=Debugging(Debugger(stop_on=("Overtraining",), rules={"Overfit": {"patience": 3}}), "us-east-1", 213),
 )
 TUNE = TuningPlan(
     replace(
@@ -79,6 +84,7 @@ REQUESTS = {
     "training": ("CreateTrainingJob", training.training_request(TRAIN)),
     "training-features": ("CreateTrainingJob", training.training_request(FEATURES)),
     "training-spot": ("CreateTrainingJob", training.training_request(SPOT)),
+    "training-watched": ("CreateTrainingJob", training.training_request(WATCHED)),
     "tuning": ("CreateHyperParameterTuningJob", tuning.tuning_request(TUNE)),
     "tuning-grid": ("CreateHyperParameterTuningJob", tuning.tuning_request(searching(strategy="Grid", jobs=12))),
     "tuning-hyperband": ("CreateHyperParameterTuningJob", tuning.tuning_request(searching(strategy="Hyperband"))),
@@ -309,3 +315,51 @@ def test_a_client_is_made_once_also_by_many_threads() -> None:
         each.join()
     assert made == ["s3"]
     assert len(set(map(id, found))) == 1
+
+
+class TestDebugger:
+    def test_every_parameter_of_every_rule_is_written_out_as_a_string(self) -> None:
+        request = training.training_request(WATCHED)
+        rules = request["DebugRuleConfigurations"] + request["ProfilerRuleConfigurations"]
+        given = {each["RuleConfigurationName"]: each["RuleParameters"] for each in rules}
+        assert set(given) == {
+            "VanishingGradient", "Overfit", "Overtraining", "PoorWeightInitialization", "LowGPUUtilization",
+            "CPUBottleneck", "ProfilerReport",
+        }  # fmt: skip
+        assert given["VanishingGradient"]["threshold"] == "0.0000001"
+        assert given["Overfit"]["patience"] == "3"
+        assert given["Overfit"]["ratio_threshold"] == "0.1"
+        assert given["LowGPUUtilization"]["patience"] == "1000"
+        assert "action_json" in given["Overtraining"]
+        assert "kennel-train-1a2b3c4d" in given["Overtraining"]["action_json"]
+
+    def test_a_second_try_stops_itself_not_the_first(self) -> None:
+        request = training.training_request(replace(WATCHED, name="kennel-train-1a2b3c4d-2"))
+        parameters = request["DebugRuleConfigurations"][2]["RuleParameters"]
+        assert 'training_job_prefix\\": \\"kennel-train-1a2b3c4d-2\\"' in parameters["action_json"]
+
+    def test_the_rule_image_is_the_regions(self) -> None:
+        assert rules_image("eu-central-1") == (
+            "482524230118.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-debugger-rules:latest"
+        )
+        assert ".amazonaws.com.cn/" in rules_image("cn-north-1")
+        with pytest.raises(SettingError, match=r"no rule image for xx-new-1.*debugger.enabled"):
+            rules_image("xx-new-1")
+
+    def test_a_wrong_parameter_is_told_before_anything_is_sent(self) -> None:
+        wrong = Debugging(Debugger(rules={"Overfit": {"ratio": 0.2}}), "us-east-1", 10)
+        with pytest.raises(SettingError, match="Overfit has no parameter 'ratio'"):
+            training.training_request(replace(TRAIN, debugging=wrong))
+
+    def test_a_tuning_jobs_definition_has_none_of_it(self) -> None:
+        request = tuning.tuning_request(replace(TUNE, training=WATCHED))
+        assert not {"DebugHookConfig", "ProfilerConfig"} & set(request["TrainingJobDefinition"])
+
+    def test_the_role_may_stop_jobs_only_where_a_rule_shall(self) -> None:
+        def actions(**settings: Any) -> list[str]:
+            policy = roles.training_role(cloud(debugger=Debugger(**settings))).policy
+            return [action for each in policy["Statement"] for action in each["Action"]]
+
+        assert "sagemaker:StopTrainingJob" in actions(stop_on=("Overfit",))
+        assert "sagemaker:StopTrainingJob" not in actions()
+        assert len(actions(enabled=False)) < len(actions())

@@ -10,6 +10,7 @@ from typing import Any
 from kennel.debugger import profiler_rules, rules
 from kennel.debugger.configuration import ACTIVATION_INPUTS, collections
 from kennel.debugger.evaluation import REPORT
+from kennel.debugger.recorder import LOSS
 from kennel.errors import SettingError
 from kennel.settings import Debugger, DebuggerRule
 
@@ -45,6 +46,11 @@ REGISTRIES = {
 """Region → account, as sagemaker-python-sdk's image_uri_config/debugger.json lists them."""
 TENSORS = "/opt/ml/output/tensors"
 ACTION = "action_json"
+OURS = {
+    "Overfit": {"tensor_regex": f"{LOSS}_output.*"},
+    "PoorWeightInitialization": {"activation_inputs_regex": ACTIVATION_INPUTS},
+}
+"""Names of tensors, where the published default would find none, or all."""
 TENSOR_RULES: tuple[DebuggerRule, ...] = ("VanishingGradient", "Overfit", "Overtraining", "PoorWeightInitialization")
 PROFILER_RULES: tuple[DebuggerRule, ...] = ("LowGPUUtilization", "CPUBottleneck")
 
@@ -99,8 +105,7 @@ def parameters_of(settings: Debugger, rule: DebuggerRule) -> dict[str, str]:
     if rule in profiler_rules.DEFAULTS:
         found = dict(profiler_rules.parameters_of(rule, given))
     else:
-        ours = {"activation_inputs_regex": ACTIVATION_INPUTS} if rule == "PoorWeightInitialization" else {}
-        found = rules.parameters_of(rule, ours | given)
+        found = rules.parameters_of(rule, OURS.get(rule, {}) | given)
     return {name: _plain(value) for name, value in found.items()}
 
 

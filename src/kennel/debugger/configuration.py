@@ -48,7 +48,7 @@ def collections(steps_per_epoch: int) -> list[dict[str, Any]]:
 
 def everything() -> list[dict[str, Any]]:
     """Every tensor at every step: what recording costs at most."""
-    return [_collection("all", {"save_interval": "1"})]
+    return [_collection("everything", {"include_regex": ".*", "save_interval": "1"})]
 
 
 def _not_in_validation() -> dict[str, str]:

@@ -6,6 +6,7 @@ recording, never the training.
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import shutil
@@ -65,9 +66,14 @@ class Recorder:
         self._hook.record_tensor_value(LOSS, loss.detach())
 
     def close(self) -> None:
-        """The last step is written, and the folder marked as that of a training that has ended."""
-        if self._hook is not None:
+        """The last step is written, and the folder marked as that of a training that has ended. Never raises."""
+        if self._hook is None:
+            return
+        atexit.unregister(self._hook._cleanup)  # smdebug would do all this again, and raise
+        try:
             self._hook.close()
+        except Exception as error:  # a full disk, say: the training is worth more than what is told of it
+            log.warning("the end of the recording cannot be written: %s", error)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -98,10 +104,19 @@ def _hook(config: Mapping[str, Any]) -> tuple[Any, dict[Phase, Any]]:
 def _forgiving(kind: Any) -> Any:
     """smdebug's Hook that lets a training go on when it fails, and takes bfloat16."""
 
+    from smdebug.core.error_handling_agent import ErrorHandlingAgent
+
+    agent = ErrorHandlingAgent.get_error_handling_agent()
+
     class Hook(kind):  # type: ignore[misc]
         def has_default_configuration(self) -> bool:
             """smdebug catches its own errors for the default configuration only."""
             return True
+
+        def backward_hook(self, name: str) -> Callable[[Tensor], None]:
+            """smdebug catches what goes wrong in the forward pass, but nothing in here."""
+            forgiving: Callable[[Tensor], None] = agent.catch_smdebug_errors()(super().backward_hook(name))
+            return forgiving
 
         @staticmethod
         def _make_numpy_array(value: Any) -> Any:

@@ -1,0 +1,261 @@
+"""Recording and reading back: the same artifact with and without, steps across an interruption, hostile folders."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from kennel.contract import Contract
+from kennel.debugger.configuration import ACTIVATION_INPUTS, collections, everything
+from kennel.debugger.evaluation import Evaluation, RuleConfig
+from kennel.debugger.recorded import Recorded
+from kennel.debugger.recorder import Recorder, read_config
+from kennel.debugger.trial import Reader
+from kennel.errors import DataError, SettingError
+from kennel.files import sha256_of
+from kennel.hyperparameters import Hyperparameters
+from kennel.network import build, new_head
+from kennel.settings import Debugger
+from kennel.training.job import Debugging, Job
+from kennel.training.run import PicturesIn, train
+from kennel.weights.sources import pretrained
+from kennel.workflow.debugging import of_folder
+
+
+def record(
+    folder: Path,
+    module: nn.Module | None = None,
+    steps: int = 6,
+    config: object = None,
+    done: int = 0,
+    close: bool = True,
+) -> None:
+    """So many training steps of a small head, a validation batch after every third."""
+    given = {"CollectionConfigurations": config or collections(3)}
+    recorder = Recorder(given, folder)
+    head = module or nn.Linear(8, 3)
+    optimizer = torch.optim.SGD(head.parameters(), 0.1)
+    recorder.attach(head, {"train": done, "valid": done // 3})
+    torch.manual_seed(0)
+    for step in range(steps):
+        recorder.phase("train")
+        loss = nn.functional.cross_entropy(head(torch.randn(5, 8)), torch.tensor([0, 1, 2, 0, 1]))
+        recorder.loss(loss)
+        loss.backward()
+        optimizer.step()
+        if step % 3 == 2:
+            recorder.phase("valid")
+            with torch.no_grad():
+                recorder.loss(nn.functional.cross_entropy(head(torch.randn(5, 8)), torch.tensor([0, 1, 2, 0, 1])))
+    if close:
+        recorder.close()
+
+
+def read(folder: Path) -> Recorded:
+    return Reader(folder, ACTIVATION_INPUTS).read()
+
+
+def test_what_the_four_rules_need_is_recorded_and_no_more(tmp_path: Path) -> None:
+    record(tmp_path / "t", steps=30, config=collections(40))
+    found = read(tmp_path / "t")
+    train = [each.own for each in found.losses if each.phase == "train"]
+    assert train == [*range(10), *range(10, 30, 2)]  # the first ten, then twenty an epoch
+    assert [each.own for each in found.losses if each.phase == "valid"] == list(range(10))
+    assert set(found.gradients) == {"gradient/Linear_weight", "gradient/Linear_bias"}
+    weight = found.gradients["gradient/Linear_weight"]
+    assert [each.own for each in weight] == [*range(10), 10, 20]
+    assert math.isfinite(weight[3].p95 - weight[3].p5)
+    assert math.isnan(weight[-1].p95)  # figures only
+    assert weight[-1].mean_abs > 0
+    assert [each.own for each in found.activations["Linear_output_0"]] == list(range(10))
+    assert [each.own for each in found.weights["Linear_weight"]] == [0, 10, 20]
+    assert found.over
+
+
+def test_of_the_real_network_the_inputs_of_its_activations_are_recorded(cache: Path, tmp_path: Path) -> None:
+    """ResNet50 calls each block's one ReLU three times, and in place: yet each input is there, as it was."""
+    network = PicturesIn(build(pretrained("auto"), new_head(3, 0)))
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_("layer4" in name or "fc" in name)
+    recorder = Recorder({"CollectionConfigurations": collections(1)}, tmp_path / "t")
+    recorder.attach(network, {"train": 0, "valid": 0})
+    recorder.phase("train")
+    loss = nn.functional.cross_entropy(
+        network(torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8)), torch.tensor([1])
+    )
+    recorder.loss(loss)
+    loss.backward()
+    recorder.close()
+    found = read(tmp_path / "t")
+    assert len(found.activations) == 1 + 16 * 3  # the stem's, and three in each of 16 blocks
+    values = found.activations["network.layer4.2.relu_input_2"]
+    assert values[0].p5 < 0  # before the activation
+    assert "gradient/PicturesIn_network.layer4.0.conv1.weight" in found.gradients
+    assert not [name for name in found.gradients if "layer3" in name]
+
+
+def test_the_artifact_is_the_same_with_and_without(drawings: Path, cache: Path, tmp_path: Path) -> None:
+    given = Hyperparameters(epochs=2, batch_size=16)
+    digests = []
+    for name, debug in (("without", False), ("with", True)):
+        out = tmp_path / name
+        debugging = Debugging.plain(out / "output") if debug else Debugging(None)
+        job = Job(drawings, out / "model", out / "output", out / "checkpoints", cache / "training", None, debugging)
+        train(job, given)
+        digests.append({path.name: sha256_of(path) for path in job.model.iterdir()})
+    assert digests[0] == digests[1]
+    assert not (tmp_path / "without/output/tensors").exists()
+    verdicts = of_folder(tmp_path / "with/output", Debugger()).judge(over=True).verdicts
+    assert {each.status for each in verdicts.values()} <= {"IssuesFound", "NoIssuesFound"}
+
+
+def test_without_a_configuration_nothing_is_recorded_nor_imported(tmp_path: Path) -> None:
+    assert Job.under(Contract(tmp_path)).debugging.observer(5).recorder is None
+    assert Job.under(Contract(tmp_path)).debugging.observer(5).clock is None
+
+
+def test_after_an_interruption_steps_go_on_and_earlier_ones_are_kept(tmp_path: Path) -> None:
+    record(tmp_path / "t", steps=6)
+    record(tmp_path / "t", steps=3, done=6)
+    found = read(tmp_path / "t")
+    assert [each.own for each in found.losses if each.phase == "train"] == list(range(9))
+    assert [each.own for each in found.losses if each.phase == "valid"] == [0, 1, 2]
+    assert [each.step for each in found.losses] == sorted(each.step for each in found.losses)
+
+
+def test_a_training_from_the_start_forgets_what_lies_there(tmp_path: Path) -> None:
+    record(tmp_path / "t", steps=9)
+    record(tmp_path / "t", steps=3)
+    assert len([each for each in read(tmp_path / "t").losses if each.phase == "train"]) == 3
+
+
+def test_everything_can_be_recorded(tmp_path: Path) -> None:
+    record(tmp_path / "t", config=everything())
+    found = read(tmp_path / "t")
+    assert len(found.weights["Linear_weight"]) == len(found.gradients["gradient/Linear_weight"]) == 6
+
+
+def test_bfloat16_is_recorded(tmp_path: Path) -> None:
+    class Half(nn.Linear):
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            return super().forward(rows).bfloat16()
+
+        def _get_name(self) -> str:
+            return "Linear"
+
+    record(tmp_path / "t", Half(8, 3))
+    assert len(read(tmp_path / "t").activations["Linear_output_0"]) == 6
+
+
+def test_a_disk_that_takes_no_more_ends_the_recording_not_the_training(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t/events").write_text("a file where smdebug wants a folder")
+    (tmp_path / "t/collections").write_text("")
+    record(tmp_path / "t", steps=6, done=3)  # done: it must not be cleared away
+
+
+COLLECTIONS = "CollectionConfigurations"
+NO_INTERVAL = {"CollectionName": "losses", "CollectionParameters": {"save_interval": "x"}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{",
+        '"text"',
+        '{"CollectionConfigurations": [{}]}',
+        json.dumps({"CollectionConfigurations": [NO_INTERVAL]}),
+    ],
+)
+def test_a_configuration_that_is_none_is_told_in_one_line(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "debughookconfig.json"
+    file.write_text(content)
+    with pytest.raises(SettingError) as error:
+        Recorder(read_config(file), tmp_path / "t").attach(nn.Linear(2, 2), {"train": 0, "valid": 0})
+    assert "\n" not in str(error.value)
+
+
+class TestFolders:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        record(tmp_path / "t")
+        return tmp_path / "t"
+
+    def test_of_a_folder_that_is_not_there_yet_nothing_is_known(self, tmp_path: Path) -> None:
+        assert read(tmp_path / "none") == Recorded()
+
+    def test_it_is_read_while_it_grows(self, tmp_path: Path) -> None:
+        reader = Reader(tmp_path / "t", ACTIVATION_INPUTS)
+        assert reader.read() == Recorded()
+        record(tmp_path / "t", steps=3, close=False)
+        first = reader.read()
+        assert first.losses
+        assert not first.over
+        assert reader.read() == first
+        record(tmp_path / "t", steps=3, done=3)
+        assert len(reader.read().losses) > len(first.losses)
+
+    def test_a_draft_is_not_looked_at(self, folder: Path) -> None:
+        before = read(folder)
+        (folder / "index/000000000/000000000099_worker_0.json.tmp").write_text("{")
+        assert read(folder) == before
+
+    def test_a_step_whose_file_is_gone_is_left_out(self, folder: Path) -> None:
+        everything = len(read(folder).losses)
+        next((folder / "events").glob("*/*.tfevents")).unlink()
+        assert len(read(folder).losses) < everything
+
+    def test_damaged_values_are_left_out(self, folder: Path) -> None:
+        everything = len(read(folder).losses)
+        path = sorted((folder / "events").glob("*/*.tfevents"))[-1]
+        path.write_bytes(bytes(path.stat().st_size))
+        assert len(read(folder).losses) == everything - 1
+
+    def spoil(self, folder: Path, change: Callable[[dict[str, object]], object]) -> None:
+        path = sorted((folder / "index").glob("*/*.json"))[0]
+        index = json.loads(path.read_text())
+        change(index)
+        path.write_text(json.dumps(index))
+
+    @pytest.mark.parametrize(
+        "name", ["/etc/passwd", "../../../etc/passwd", "events/000000000000/../../x.tfevents", "events/0/x", ""]
+    )
+    def test_an_index_that_leads_elsewhere_is_refused(self, folder: Path, name: str) -> None:
+        self.spoil(folder, lambda index: index["meta"].update(event_file_name=name))  # type: ignore[attr-defined]
+        with pytest.raises(DataError, match="is no index of tensors"):
+            read(folder)
+
+    @pytest.mark.parametrize("length", [-1, 0, 10**12, "a"])
+    def test_an_index_that_promises_more_than_there_is_is_refused(self, folder: Path, length: object) -> None:
+        self.spoil(folder, lambda index: index["tensor_payload"][0].update(length=length))  # type: ignore[index]
+        with pytest.raises(DataError, match="is no index of tensors"):
+            read(folder)
+
+    def test_a_link_in_the_place_of_values_is_refused(self, folder: Path, tmp_path: Path) -> None:
+        path = sorted((folder / "events").glob("*/*.tfevents"))[0]
+        shutil.move(path, tmp_path / "elsewhere")
+        path.symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(DataError, match="is no index of tensors"):
+            read(folder)
+
+    def test_a_half_written_index_is_an_error_with_its_name_and_a_remedy(self, folder: Path) -> None:
+        path = sorted((folder / "index").glob("*/*.json"))[2]
+        path.write_text(path.read_text()[:40])
+        rules = [RuleConfig("Overfit", {"rule_to_invoke": "Overfit"})]
+        verdict = Evaluation(rules, folder, None).judge().verdicts["Overfit"]
+        assert verdict.status == "Error"
+        assert str(path) in verdict.words
+        assert "Remove it" in verdict.words
+
+    def test_a_folder_that_holds_neither_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="neither tensors"):
+            of_folder(tmp_path, Debugger())
