@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kennel.debugger.profile import Floats, Profile, Series, Steps
+from kennel.debugger.profile import Floats, Profile, ProfileReader, Series, Steps
 
 START = 1_591_748_100.0
 """A full minute."""
@@ -56,3 +57,13 @@ def line(value: Any = 1.36, name: str = "cpu0", at: Any = START + 9.23, **other:
     kind = name[:3]
     event = {"Type": kind, "Name": name, "Dimension": f"{kind.upper()}Utilization", "Value": value}
     return json.dumps({**event, "NodeId": "algo-1", "Timestamp": at, **other})
+
+
+def wait_for(folder: Path, samples: int) -> None:
+    """Until the real sampler has put that many samples on disk."""
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        if folder.exists() and any(len(each.times) >= samples for each in ProfileReader(folder).read().series):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no {samples} samples within 10 s")

@@ -15,9 +15,10 @@ import psutil
 import pytest
 from smdebug.profiler.system_metrics_reader import LocalSystemMetricsReader
 from smdebug.profiler.utils import TimeUnits
+from tests.profiles import wait_for
 
 from kennel.contract import Contract
-from kennel.debugger.profile import ProfileReader, read_profile
+from kennel.debugger.profile import read_profile
 from kennel.debugger.profiler_settings import ProfilerSettings, profiler_settings
 from kennel.debugger.readings import Metric, Readings, core_times, disk_totals, memory_used, network_totals
 from kennel.debugger.sampler import Sampler, Writer, start
@@ -31,16 +32,6 @@ def contract(tmp_path: Path, text: str | None, host: str = "algo-1") -> Contract
     if text is not None:
         (config / "profilerconfig.json").write_text(text)
     return Contract(tmp_path)
-
-
-def wait_for(folder: Path, samples: int) -> None:
-    """Until that many samples are on disk."""
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        if folder.exists() and any(len(each.times) >= samples for each in ProfileReader(folder).read().series):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"no {samples} samples within 10 s")
 
 
 def test_the_configuration_is_read_as_sagemaker_writes_it(tmp_path: Path) -> None:

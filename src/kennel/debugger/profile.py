@@ -91,7 +91,8 @@ class Profile:
 
     @property
     def nodes(self) -> list[str]:
-        return sorted({each.node for each in self.series} | {each.node for each in self.steps})
+        found = {each.node for each in self.series} | {each.node for each in self.steps}
+        return sorted(found, key=lambda node: _natural((node,)))
 
 
 @dataclass(slots=True)
