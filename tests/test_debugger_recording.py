@@ -48,7 +48,7 @@ def record(
         recorder.phase("train")
         loss = nn.functional.cross_entropy(head(torch.randn(5, 8)), torch.tensor([0, 1, 2, 0, 1]))
         recorder.loss(loss)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if step % 3 == 2:
             recorder.phase("valid")
@@ -91,7 +91,7 @@ def test_of_the_real_network_the_inputs_of_its_activations_are_recorded(cache: P
         network(torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8)), torch.tensor([1])
     )
     recorder.loss(loss)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     recorder.close()
     found = read(tmp_path / "t")
     assert len(found.activations) == 1 + 16 * 3  # the stem's, and three in each of 16 blocks

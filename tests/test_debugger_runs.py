@@ -52,7 +52,7 @@ def split(rows: int, seed: int, learnable: bool = True) -> SplitFeatures:
     centres = np.random.default_rng(1).normal(size=(len(LABELS), DIMENSIONS))
     features = 0.6 * centres[numbers] + random.normal(size=(rows, DIMENSIONS))
     given = numbers if learnable else random.permutation(numbers)
-    return SplitFeatures(features.astype(np.float32)[:, None], tuple(Row(LABELS[each]) for each in given), ())  # type: ignore[arg-type]
+    return SplitFeatures(features.astype(np.float32)[:, None], tuple(Row(LABELS[each]) for each in given), ())  # type: ignore[misc]
 
 
 class Deep(nn.Module):
@@ -66,6 +66,7 @@ class Deep(nn.Module):
         self.activations = nn.ModuleDict({f"{number}_relu": activation() for number in range(layers)})
         self.out = nn.Linear(WIDTH, len(LABELS))
         for layer in self.layers:
+            assert isinstance(layer, nn.Linear)
             initialise(layer.weight)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
@@ -140,7 +141,7 @@ def test_far_too_many_epochs_are_overtraining(tmp_path: Path) -> None:
 def test_hugely_scaled_initial_weights_are_poor(tmp_path: Path) -> None:
     sick = Deep(3, nn.ReLU, he)
     with torch.no_grad():
-        sick.layers[1].weight *= 100
+        next(sick.layers[1].parameters()).mul_(100)
     found = judged(sick, (split(600, 2), split(400, 3)), tmp_path, epochs=3, batch_size=64)
     assert "PoorWeightInitialization" in fired(found)
     layers, step = at(found["PoorWeightInitialization"])

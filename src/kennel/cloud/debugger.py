@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kennel.debugger import profiler_rules, rules
-from kennel.debugger.configuration import ACTIVATION_INPUTS, collections
+from kennel.debugger.configuration import ACTIVATION_INPUTS, LOSS, collections
 from kennel.debugger.evaluation import REPORT
-from kennel.debugger.recorder import LOSS
 from kennel.errors import SettingError
 from kennel.settings import Debugger, DebuggerRule
 

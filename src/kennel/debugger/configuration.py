@@ -23,6 +23,8 @@ ACTIVATION_INPUTS = r".*relu_input|^Linear_output_0$"
 Names are those that smdebug gives to modules: `network.layer4.0.relu_input_0`; a module that is the whole network is
 named after its class.
 """
+LOSS = "CrossEntropyLoss"
+"""Makes `CrossEntropyLoss_output_0`, which smdebug's collection `losses` takes by its name."""
 FIGURES = "abs_mean,variance"
 NEVER = "1000000000"
 """An interval that no training reaches: step 0 is a multiple of any, so a phase is left out by start_step."""
@@ -33,7 +35,7 @@ def collections(steps_per_epoch: int) -> list[dict[str, Any]]:
     losses, figures = (max(1, steps_per_epoch // each) for each in (LOSSES_PER_EPOCH, GRADIENTS_PER_EPOCH))
     seldom = {"train.save_interval": str(figures), "reductions": FIGURES, **_not_in_validation()}
     first = {
-        "include_regex": f"{ACTIVATION_INPUTS}|^gradient/|^CrossEntropyLoss_output",
+        "include_regex": f"{ACTIVATION_INPUTS}|^gradient/|^{LOSS}_output",
         "train.save_interval": "1",
         "train.end_step": str(FIRST_STEPS),
         **_not_in_validation(),

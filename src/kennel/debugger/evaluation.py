@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kennel.debugger import profiler_rules, rules
+from kennel.debugger.advice import Facts
 from kennel.debugger.configuration import ACTIVATION_INPUTS
 from kennel.debugger.parameters import rule_of
 from kennel.debugger.profile import Profile, ProfileReader
@@ -37,11 +38,12 @@ class RuleConfig:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What was found: the verdicts by configuration's name, and what they are about."""
+    """What was found: the verdicts by configuration's name, and what they are about. facts: for the advice."""
 
     verdicts: Mapping[str, Verdict]
     recorded: Recorded
     profile: Profile | None
+    facts: Facts | None = None
 
 
 class Evaluation:

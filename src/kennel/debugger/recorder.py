@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kennel.debugger.configuration import LOSS
 from kennel.debugger.recorded import Phase
 from kennel.errors import SettingError
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOSS = "CrossEntropyLoss"
-"""Makes `CrossEntropyLoss_output_0`, which smdebug's collection `losses` takes by its name."""
 MARKS = ("claim.smd", "training_job_end.ts")
 """smdebug's files that say that somebody writes here, or has ended: a process that was killed, or stopped."""
 REMEDY = "See DebugHookConfig in SageMaker's API: all values are strings"

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kennel.debugger.evaluation import Evaluation, Judged, RuleConfig
+from kennel.debugger.evaluation import REPORT, Evaluation, Judged, RuleConfig
 from kennel.debugger.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,8 @@ def _write_page(task: Task, judged: Judged, folder: Path) -> None:
     if task.page:
         from kennel.reports import debugger
 
-        (folder / PAGE).write_text(debugger.page(task.job, judged))
+        verdicts = [each for each in judged.verdicts.values() if each.rule != REPORT]
+        (folder / PAGE).write_text(debugger.page(task.job, verdicts, judged.recorded, judged.profile))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from kennel.cloud.downloads import receive
 from kennel.cloud.events import OVER
 from kennel.cloud.session import Cloud
 from kennel.cloud.storage import S3Uri
+from kennel.debugger.advice import Facts
 from kennel.debugger.evaluation import REPORT, Evaluation, Judged, RuleConfig
 from kennel.errors import DataError, KennelError
 from kennel.files import write_atomically
@@ -45,7 +47,7 @@ def of_job(cloud: Cloud, name: str, folder: Path, progress: Progress) -> Judged:
     fetched = {kind: _fetch(cloud, job, member, folder / kind, progress) for member, (_, kind) in MEMBERS.items()}
     with progress.step("judge"):
         evaluation = Evaluation(rules_of(job, cloud.settings.debugger), fetched["tensors"], fetched["profiler"])
-        return evaluation.judge(over=job["TrainingJobStatus"] in OVER)
+        return replace(evaluation.judge(over=job["TrainingJobStatus"] in OVER), facts=_facts(job))
 
 
 def described(cloud: Cloud, name: str) -> dict[str, Any]:
@@ -79,7 +81,14 @@ def default_rules(settings: Debugger, tensors: bool, profiler: bool) -> list[Rul
 
 def write_page(title: str, judged: Judged, path: Path) -> None:
     """The report, one file."""
-    write_atomically(path, report.page(title, judged).encode())
+    page = report.page(title, list(judged.verdicts.values()), judged.recorded, judged.profile, judged.facts)
+    write_atomically(path, page.encode())
+
+
+def _facts(job: Mapping[str, Any]) -> Facts:
+    batch = str(job.get("HyperParameters", {}).get("batch_size", ""))
+    machines = job.get("ResourceConfig", {})
+    return Facts(batch_size=int(batch) if batch.isdigit() else None, instance=machines.get("InstanceType"))
 
 
 def _fetch(cloud: Cloud, job: Mapping[str, Any], member: str, to: Path, progress: Progress) -> Path | None:
