@@ -74,9 +74,10 @@ class Evaluation:
         if rule in profiler_rules.DEFAULTS:
             return profiler_rules.evaluate(rule, config.parameters, profile or Profile(), over)
         if rule == REPORT:
-            return Verdict(rule, "NoIssuesFound" if over else "InProgress", "its page is written when training is over")
+            words = "Its page is written when the training is over."
+            return Verdict(rule, "NoIssuesFound" if over else "InProgress", words)
         known = ", ".join([*rules.PARAMETERS, *profiler_rules.DEFAULTS, REPORT])
-        return Verdict(rule, "Error", f"there is no rule {rule}. Known are {known}")
+        return Verdict(rule, "Error", f"There is no rule {rule}. Known are {known}.")
 
     def _read(self, over: bool) -> tuple[Recorded, str]:
         """What is recorded, and what is wrong with it."""

@@ -271,19 +271,23 @@ def _found(evidence: Evidence, fired: bool, words: str) -> Verdict:
 
 
 def _fired(rule: str, words: str, evidence: Evidence) -> Verdict:
-    return Verdict(rule, "IssuesFound", words, evidence, REMEDIES[rule])
+    return Verdict(rule, "IssuesFound", _sentence(words), evidence, REMEDIES[rule])
 
 
 def _not_fired(rule: str, words: str, evidence: Evidence | None, over: bool) -> Verdict:
-    return Verdict(rule, _so_far(over), words, evidence)
+    return Verdict(rule, _so_far(over), _sentence(words), evidence)
 
 
 def _nothing(rule: str, what: str, over: bool) -> Verdict:
     """No data that a verdict could come from."""
     if not over:
-        return Verdict(rule, "InProgress", f"no {what} has been recorded yet")
+        return Verdict(rule, "InProgress", f"No {what} has been recorded yet.")
     remedy = "Record it: see DebugHookConfig's collections"
-    return Verdict(rule, "Error", f"no {what} that is a number was recorded", remedy=remedy)
+    return Verdict(rule, "Error", f"No {what} that is a number was recorded.", remedy=remedy)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _so_far(over: bool) -> Status:

@@ -100,7 +100,7 @@ def details(verdict: Document) -> str:
     evidence = verdict.get("evidence") or {}
     at = f" at step {evidence['step']}" if evidence.get("step") is not None else ""
     met = f"Evaluation of the rule {verdict['rule']}{at} resulted in the condition being met"
-    return f"RuleEvaluationConditionMet: {met}. {verdict['words']}. {verdict.get('remedy', '')}".strip()
+    return f"RuleEvaluationConditionMet: {met}. {verdict['words']} {verdict.get('remedy', '')}".strip()
 
 
 def stops(job: Document, name: str) -> bool:
