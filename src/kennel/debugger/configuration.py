@@ -2,8 +2,8 @@
 
 | collection | for | how often |
 |---|---|---|
-| losses | Overfit, Overtraining, PoorWeightInitialization | the first 10 steps, 20 times an epoch, all of validation |
-| gradients | VanishingGradient | 4 times an epoch, as mean absolute value and variance, not in full |
+| losses | Overfit, Overtraining, PoorWeightInitialization | the first 10 steps, 10 times an epoch, all of validation |
+| gradients | VanishingGradient | twice an epoch, as mean absolute value and variance, not in full |
 | weights | the report's heat map, beside the gradients | as gradients |
 | first_gradients | PoorWeightInitialization | steps 0, 4 and 9, in full: percentiles need all values |
 | activation_inputs | PoorWeightInitialization | the first 10 steps, as variance: in full they would be gigabytes |
@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from typing import Any
 
-LOSSES_PER_EPOCH, GRADIENTS_PER_EPOCH = 20, 4
+LOSSES_PER_EPOCH, LOSSES_A_GRADIENT = 10, 5
+"""A step that is saved at all costs most; what more is saved with it, little."""
 FIRST_STEPS, FIRST_GRADIENTS = "0,1,2,3,4,5,6,7,8,9", "0,4,9"
 ACTIVATION_INPUTS = r".*relu_input|^Linear_output_0$"
 """What goes into ReLUs; for a head alone, whose one activation is the loss's softmax, its logits.
@@ -33,14 +34,14 @@ NEVER = "1000000000"
 
 def collections(steps_per_epoch: int) -> list[dict[str, Any]]:
     """CollectionConfigurations for a training of so many steps an epoch."""
-    losses, figures = (str(max(1, steps_per_epoch // each)) for each in (LOSSES_PER_EPOCH, GRADIENTS_PER_EPOCH))
-    seldom = {"train.save_interval": figures, "eval.start_step": NEVER, "reductions": FIGURES}
+    losses = max(1, steps_per_epoch // LOSSES_PER_EPOCH)
+    seldom = {"train.save_interval": str(LOSSES_A_GRADIENT * losses), "eval.start_step": NEVER, "reductions": FIGURES}
     first = {"include_regex": "^gradient/", "train.save_steps": FIRST_GRADIENTS, "start_step": NEVER}
     inputs = {"include_regex": ACTIVATION_INPUTS, "train.save_steps": FIRST_STEPS, "start_step": NEVER}
     return [
         _collection(
             "losses",
-            {"train.save_interval": losses, "train.save_steps": FIRST_STEPS, "eval.save_interval": "1"},
+            {"train.save_interval": str(losses), "train.save_steps": FIRST_STEPS, "eval.save_interval": "1"},
         ),
         _collection("gradients", seldom),
         _collection("weights", seldom),
