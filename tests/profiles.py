@@ -41,7 +41,8 @@ def steps(
     """`count` steps of `seconds` each, one after the other, of which `waiting` was spent on data."""
     at = np.array([begun + seconds * number for number in range(count)])
     first = np.array([float(number) for number in range(count)])
-    return Steps(f"1-{node}", phase, at, np.full(count, seconds), np.full(count, waiting), np.full(count, 1.0), first)
+    full = np.full(count, seconds)
+    return Steps(f"1-{node}", phase, at, full, full, np.full(count, waiting), np.full(count, 1.0), first)
 
 
 def write_lines(folder: Path, lines: Sequence[str], minute: int = int(START), node: str = "algo-1") -> Path:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,7 @@ def test_too_short_a_profile_is_told_nothing() -> None:
 def test_full_memory_is_told() -> None:
     given = profile(machine(30.0, 80.0), [steps(0.001)])
     memory = profile({"cpu0": [95.0] * N}).series[0]
-    full = type(memory)("algo-1", "memory", "MemoryUsedPercent", "", memory.times, memory.values)
+    full = replace(memory, kind="memory", name="MemoryUsedPercent", dimension="")
     found = examine(Profile((*given.series, full), given.steps), "algo-1").advice
     assert "95 % full" in found[-1].why
 
@@ -141,7 +142,7 @@ def test_time_is_added_up_over_phases_and_what_is_outside_of_the_loop() -> None:
 
 def test_processes_of_one_host_count_as_one_training() -> None:
     one = steps(0.25, count=20)
-    other = type(one)("2-algo-1", "train", one.begun, one.seconds, one.waiting, one.counts, one.first)
+    other = replace(one, worker="2-algo-1")
     found = examine(profile(machine(30.0), [one, other]), "algo-1").budget
     assert found is not None
     assert [found.waiting, found.training, found.steps] == pytest.approx([5.0, 5.0, 20])

@@ -119,7 +119,7 @@ def _budget(profile: Profile, node: str, at: Samples) -> Budget | None:
         for phase in ("train", "valid")
     }
     begun = min([float(each.begun[0]) for each in mine] + [float(each) for each in at.spans()[0][:1]])
-    ended = max([float(each.begun[-1] + each.seconds[-1]) for each in mine] + [float(each) for each in at.times[-1:]])
+    ended = max([float(each.begun[-1] + each.spans[-1]) for each in mine] + [float(each) for each in at.times[-1:]])
     outside = max(0.0, ended - begun - waiting - sum(computing.values()))
     steps = sum(int(each.counts.sum()) for each in mine if each.phase == "train") // workers
     return Budget(waiting, computing["train"], computing["valid"], outside, steps)
