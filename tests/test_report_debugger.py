@@ -16,7 +16,7 @@ from kennel.debugger.profile import Profile
 from kennel.debugger.recorded import Loss, Recorded, Statistics
 from kennel.debugger.verdict import Evidence, Status, Verdict
 from kennel.reports.debugger import RULES, page, summary
-from kennel.reports.debugger_plots import POINTS, thinned
+from kennel.reports.debugger_plots import POINTS, _evaluations, thinned
 
 FIRED = Verdict(
     "VanishingGradient", "IssuesFound", "The gradient of fc.weight is too small.",
@@ -154,6 +154,15 @@ def test_several_hosts_have_a_part_each() -> None:
     assert "algo-8" in words
     assert "3 more hosts are not shown." in words
     assert not re.search("algo-9", words)
+
+
+def test_a_validation_is_one_point_at_the_training_step_after_which_it_was() -> None:
+    """Two steps, three batches of validation, a step, two batches: steps of both phases together, and of each alone."""
+    train = [Loss(0, 0, "train", 3.0), Loss(1, 1, "train", 2.0), Loss(5, 2, "train", 1.0)]
+    valid = [Loss(2 + n, n, "valid", value) for n, value in enumerate((4.0, 5.0, 6.0))]
+    valid += [Loss(6 + n, 3 + n, "valid", 2.0) for n in range(2)]
+    assert _evaluations(train, valid) == [(1, 5.0), (2, 2.0)]
+    assert _evaluations([], valid[:1]) == [(0, 4.0)]
 
 
 def test_lines_are_thinned_to_means_and_gaps_stay_gaps() -> None:
