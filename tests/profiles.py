@@ -41,7 +41,8 @@ def steps(
     """`count` steps of `seconds` each, one after the other, of which `waiting` was spent on data."""
     at = np.array([begun + seconds * number for number in range(count)])
     first = np.array([float(number) for number in range(count)])
-    return Steps(f"1-{node}", phase, at, np.full(count, seconds), np.full(count, waiting), np.full(count, 1.0), first)
+    full = np.full(count, seconds)
+    return Steps(f"1-{node}", phase, at, full, full, np.full(count, waiting), np.full(count, 1.0), first)
 
 
 def write_lines(folder: Path, lines: Sequence[str], minute: int = int(START), node: str = "algo-1") -> Path:
@@ -61,9 +62,9 @@ def line(value: Any = 1.36, name: str = "cpu0", at: Any = START + 9.23, **other:
 
 def wait_for(folder: Path, samples: int) -> None:
     """Until the real sampler has put that many samples on disk."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while time.monotonic() < until:
         if folder.exists() and any(len(each.times) >= samples for each in ProfileReader(folder).read().series):
             return
         time.sleep(0.02)
-    raise AssertionError(f"no {samples} samples within 10 s")
+    raise AssertionError(f"no {samples} samples within 30 s")

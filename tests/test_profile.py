@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,20 @@ def test_foreign_files_links_and_pipes_are_not_read(tmp_path: Path) -> None:
     assert found.notes == ("Left out: files that cannot be read.",)
 
 
+def test_folders_without_end_are_not_followed(tmp_path: Path) -> None:
+    """Deeper than Python's stack: made step by step, as no path is that long."""
+    write_lines(tmp_path, [line(1.0)])
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    assert len(read_profile(tmp_path).series) == 1
+    subprocess.run(["rm", "-r", str(tmp_path / "d")], check=True)  # pytest's own clean-up would not come to an end
+
+
 def test_no_more_is_read_than_is_allowed(tmp_path: Path) -> None:
     for minute in range(5):
         write_lines(tmp_path, [line(1.0, at=START + 60 * minute)] * 10, int(START) + 60 * minute)
@@ -159,7 +174,7 @@ STEP = {"name": "Step:ModeKeys.TRAIN", "pid": 1, "ph": "X", "ts": 5e5, "dur": 10
 
 
 def test_a_timeline_whose_end_is_not_written_yet_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    good = {**STEP, "args": {"step_num": "4", "steps": 1, "waiting_us": 40}}
+    good = {**STEP, "args": {"step_num": "4", "steps": 1, "waiting_us": 40, "computing_us": 60}}
     timeline(tmp_path, f"[\n{json.dumps(HEAD)},\n{json.dumps(good)},\n{json.dumps(good)[:30]}")
     (found,) = read_profile(tmp_path).steps
     assert (list(found.begun), list(found.waiting), list(found.first)) == ([START + 0.5], [4e-5], [4.0])
@@ -169,8 +184,10 @@ def test_a_timeline_whose_end_is_not_written_yet_is_read_as_far_as_it_goes(tmp_p
     "about",
     [
         None, 7, {}, {"step_num": "x", "steps": 1, "waiting_us": 1}, {"step_num": "1", "steps": 0, "waiting_us": 1},
-        {"step_num": "1", "steps": 1, "waiting_us": 101}, {"step_num": "1", "steps": 1, "waiting_us": -1},
-        {"step_num": "1", "steps": 1, "waiting_us": float("nan")},
+        {"step_num": "1", "steps": 1, "waiting_us": 1},
+        {"step_num": "1", "steps": 1, "waiting_us": -1, "computing_us": 1},
+        {"step_num": "1", "steps": 1, "waiting_us": float("nan"), "computing_us": 1},
+        {"step_num": "1", "steps": 1, "waiting_us": 5000, "computing_us": 1},
     ],
 )  # fmt: skip
 def test_steps_that_cannot_be_are_left_out(tmp_path: Path, about: object) -> None:

@@ -69,6 +69,38 @@ def test_short_steps_are_put_together_and_none_is_lost(tmp_path: Path) -> None:
     assert found.seconds.sum() == pytest.approx(6.0, abs=1e-3)
 
 
+def test_epochs_shorter_than_a_run_are_put_together_too(tmp_path: Path) -> None:
+    """A thousand epochs of 20 ms of training, 5 of validation and 5 of neither: a run each half a second."""
+    clock = Clock()
+    watch = StepClock(tmp_path, clock=clock)
+    for _ in range(1000):
+        for _ in watch.batches(batches(clock, 4, 0.002), "train"):
+            clock.now += 0.003
+        for _ in watch.batches(batches(clock, 1, 0.0), "valid"):
+            clock.now += 0.005
+        clock.now += 0.005
+    watch.close()
+    train, valid = read_profile(tmp_path).steps
+    assert [train.counts.sum(), valid.counts.sum()] == [4000, 1000]
+    assert len(train.counts) < 70
+    assert len(valid.counts) < 70
+    assert [train.waiting.sum(), train.seconds.sum(), valid.seconds.sum()] == pytest.approx([8.0, 20.0, 5.0], abs=0.01)
+    assert all(train.begun[1:] >= train.begun[:-1] + train.spans[:-1] - 1e-4)
+
+
+def test_a_pause_between_epochs_belongs_to_no_run(tmp_path: Path) -> None:
+    clock = Clock()
+    watch = StepClock(tmp_path, clock=clock)
+    for _ in range(2):
+        for _ in watch.batches(batches(clock, 1, 0.0), "train"):
+            clock.now += 0.25
+        clock.now += 10.0
+    watch.close()
+    (found,) = read_profile(tmp_path).steps
+    assert list(found.spans) == [0.25, 0.25]
+    assert found.begun[1] - found.begun[0] == pytest.approx(10.25, abs=1e-4)
+
+
 def test_a_loop_that_is_left_early_counts_its_last_step(tmp_path: Path) -> None:
     clock = Clock()
     watch = StepClock(tmp_path, clock=clock)

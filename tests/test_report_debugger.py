@@ -16,7 +16,7 @@ from kennel.debugger.profile import Profile
 from kennel.debugger.recorded import Loss, Recorded, Statistics
 from kennel.debugger.verdict import Evidence, Status, Verdict
 from kennel.reports.debugger import RULES, page, summary
-from kennel.reports.debugger_plots import POINTS, thinned
+from kennel.reports.debugger_plots import POINTS, _evaluations, thinned
 
 FIRED = Verdict(
     "VanishingGradient", "IssuesFound", "The gradient of fc.weight is too small.",
@@ -83,7 +83,7 @@ def test_nothing_at_all_is_a_page_too() -> None:
         assert said in words
 
 
-@pytest.mark.parametrize("given", [Recorded(), recorded(1, 0), recorded(2, 1)])
+@pytest.mark.parametrize("given", [Recorded(), recorded(2, 1)])
 @pytest.mark.parametrize(
     "measured",
     [
@@ -128,13 +128,11 @@ def test_names_are_not_typeset_by_matplotlib() -> None:
 
 
 def test_a_long_training_of_a_deep_network_stays_a_page() -> None:
-    losses = tuple(Loss(step, step, "train", 1.0 + math.sin(step)) for step in range(20_000))
-    tensors = {
-        f"layer{number}.weight": tuple(figures(step, 0.1) for step in range(0, 2000, 2)) for number in range(160)
-    }
+    losses = tuple(Loss(step, step, "train", 1.0 + math.sin(step)) for step in range(5000))
+    tensors = {f"layer{number}.weight": tuple(figures(step, 0.1) for step in range(600)) for number in range(160)}
     rng = np.random.default_rng(0)
-    noise = {f"cpu{number}": rng.uniform(0, 100, 10_000) for number in range(16)}
-    measured = profile({**noise, "gpu0": rng.uniform(0, 100, 10_000)}, [steps(0.1, count=10_000)])
+    noise = {f"cpu{number}": rng.uniform(0, 100, 5000) for number in range(16)}
+    measured = profile({**noise, "gpu0": rng.uniform(0, 100, 5000)}, [steps(0.1, count=5000)])
     assert len(page("job", [FIRED], Recorded(losses, tensors), measured)) < 1_500_000
 
 
@@ -156,6 +154,15 @@ def test_several_hosts_have_a_part_each() -> None:
     assert "algo-8" in words
     assert "3 more hosts are not shown." in words
     assert not re.search("algo-9", words)
+
+
+def test_a_validation_is_one_point_at_the_training_step_after_which_it_was() -> None:
+    """Two steps, three batches of validation, a step, two batches: steps of both phases together, and of each alone."""
+    train = [Loss(0, 0, "train", 3.0), Loss(1, 1, "train", 2.0), Loss(5, 2, "train", 1.0)]
+    valid = [Loss(2 + n, n, "valid", value) for n, value in enumerate((4.0, 5.0, 6.0))]
+    valid += [Loss(6 + n, 3 + n, "valid", 2.0) for n in range(2)]
+    assert _evaluations(train, valid) == [(1, 5.0), (2, 2.0)]
+    assert _evaluations([], valid[:1]) == [(0, 4.0)]
 
 
 def test_lines_are_thinned_to_means_and_gaps_stay_gaps() -> None:

@@ -119,7 +119,7 @@ def _budget(profile: Profile, node: str, at: Samples) -> Budget | None:
         for phase in ("train", "valid")
     }
     begun = min([float(each.begun[0]) for each in mine] + [float(each) for each in at.spans()[0][:1]])
-    ended = max([float(each.begun[-1] + each.seconds[-1]) for each in mine] + [float(each) for each in at.times[-1:]])
+    ended = max([float(each.begun[-1] + each.spans[-1]) for each in mine] + [float(each) for each in at.times[-1:]])
     outside = max(0.0, ended - begun - waiting - sum(computing.values()))
     steps = sum(int(each.counts.sum()) for each in mine if each.phase == "train") // workers
     return Budget(waiting, computing["train"], computing["valid"], outside, steps)
@@ -187,7 +187,8 @@ def _on_gpu(profile: Profile, at: Samples, busy: Flags, budget: Budget | None, f
         why = f"The GPU is at {mean:.0f} % and computes in float32."
         yield Advice("Mixed precision (bfloat16): the GPU does the work, and can do it faster", why)
     elif mean >= FULL and (budget is None or budget.starved < FED):
-        yield Advice("A faster instance, if it has to be faster: this GPU is full", f"The GPU is at {mean:.0f} %.")
+        why = f"The GPU is at {mean:.0f} %, and the loop hardly waits for data."
+        yield Advice("Nothing, unless it has to be faster: then a faster instance, for this GPU is full", why)
     if full >= 95:
         yield Advice("A slightly smaller batch_size: little is left of the GPU's memory", f"It was {full:.0f} % full.")
 

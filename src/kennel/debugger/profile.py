@@ -30,13 +30,15 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 SYSTEM = re.compile(r"(\d{1,12})\.([A-Za-z0-9-]{1,63})\.json")
 TIMELINE = re.compile(r"\d{1,20}_(.{1,80})_pythontimeline\.json")
 MOST_FILES = 50_000
+DEEPEST = 8
+"""Folders below the one that is read; profiler-output/system/incremental/2026112415 are four."""
 MOST_BYTES = 2**30
 """Of a folder: about four hours of a machine with 96 cores at 500 ms. What is beyond is left out, and said."""
 LARGEST_LOOK = 64 * 2**20
 """Of one file at one look; a minute of 96 cores at 100 ms is 16 MB."""
 LONGEST_LINE = 1000
-LARGEST_TIMELINE = 12 * 2**20
-"""smdebug closes a file at 10 MB."""
+LARGEST_TIMELINE = 4 * 2**20
+"""A minute of ours is less than a tenth of that; parsed, it is held in memory as objects."""
 MOST_SERIES = 5000
 LATEST = 2.0**33
 """Seconds since 1970; later ones are no time."""
@@ -56,12 +58,16 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """One process's steps in one phase, a run of steps a row: when it began (epoch seconds, rising), seconds of it in
-    all and spent waiting for data, how many steps it is, the number of its first."""
+    """One process's steps in one phase, a run of steps a row, [n] each.
+
+    begun: epoch seconds, rising; spans: seconds from the run's begin to its end (other things may lie in between);
+    seconds: of the steps themselves, of which `waiting` for data; counts: how many steps; first: the first's number.
+    """
 
     worker: str
     phase: Phase
     begun: Floats
+    spans: Floats
     seconds: Floats
     waiting: Floats
     counts: Floats
@@ -131,9 +137,13 @@ class ProfileReader:
 
     def _paths(self) -> list[Path]:
         found: list[Path] = []
-        for folder, _, names in os.walk(self._folder):
+        seen = 0
+        for folder, folders, names in os.walk(self._folder):
             found += [Path(folder, name) for name in names if name.endswith(".json")]
-            if len(found) > MOST_FILES:
+            seen += len(names) + len(folders)
+            if len(Path(folder).relative_to(self._folder).parts) >= DEEPEST:
+                folders.clear()
+            if seen > MOST_FILES:
                 self._left_out[f"files beyond the first {MOST_FILES}"] = 1
                 break
         return sorted(found[:MOST_FILES], key=lambda path: (path.name, str(path)))
@@ -264,19 +274,14 @@ def _runs(events: Iterable[Any]) -> Iterator[tuple[Phase, tuple[float, ...]]]:
             continue
         start = _finite(about.get("start_time_since_epoch_in_micros")) or start
         phase = phases.get(str(event.get("name")))
-        numbers = [
-            event.get("ts"),
-            event.get("dur"),
-            about.get("waiting_us"),
-            about.get("steps"),
-            about.get("step_num"),
-        ]
-        at, seconds, waiting, count, first = (_finite(number) for number in numbers)
-        if phase is None or at is None or seconds is None or waiting is None or count is None or first is None:
+        at, span = (_finite(event.get(name)) for name in ("ts", "dur"))
+        told = [_finite(about.get(name)) for name in ("waiting_us", "computing_us", "steps", "step_num")]
+        waiting, computing, count, first = (math.nan if number is None else number for number in told)
+        if phase is None or at is None or span is None or math.isnan(waiting + computing + count + first):
             continue
         begun = (start + at) / 1e6
-        if 0 < begun < LATEST and 0 <= waiting <= seconds < 1e12 and count >= 1:
-            yield phase, (begun, seconds / 1e6, waiting / 1e6, count, first)
+        if 0 < begun < LATEST and min(waiting, computing) >= 0 and waiting + computing <= span + 1000 and count >= 1:
+            yield phase, (begun, span / 1e6, (waiting + computing) / 1e6, waiting / 1e6, count, first)
 
 
 def _finite(value: Any) -> float | None:

@@ -4,8 +4,8 @@
 of smdebug's form, which smdebug's own readers and a browser's trace viewer read. A file is complete JSON at every
 moment, so nothing has to be closed when the training is killed; at most the last second is missing.
 
-Steps shorter than half a second are put together into runs of about that length, so the files stay small: at most 3 MB
-an hour, however short the steps. On a GPU "computing" is true only as far as the step waits for the GPU, as the
+Steps shorter than half a second are put together into runs of about that length, so the files stay small: about 4 MB an
+hour, however short the steps and epochs. On a GPU "computing" is true only as far as the step waits for the GPU, as the
 trainer's does (it reads the loss).
 """
 
@@ -16,6 +16,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +27,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RUN = 0.5
-"""Seconds that a run of short steps is long."""
+"""Seconds that a run of short steps is long, over the ends of epochs, which may take less."""
+PAUSE = 0.1
+"""Seconds between two epochs after which a new run begins: a checkpoint is no part of either."""
 FLUSH = 1.0
 FILE = 60.0
 """Seconds of events a file holds; smdebug's own default."""
@@ -37,6 +40,18 @@ LINES = {name: number for number, name in enumerate([*MODES.values(), WAITING], 
 """A viewer's lines, which the format calls processes."""
 
 
+@dataclass(slots=True)
+class Run:
+    """Steps of one phase that are told together. begun, ended: of the clock; waiting, computing: seconds in it."""
+
+    begun: float = 0.0
+    ended: float = 0.0
+    waiting: float = 0.0
+    computing: float = 0.0
+    first: int = 0
+    steps: int = 0
+
+
 class StepClock:
     """Measures the steps of one process. folder: the profiler's LocalPath; None measures nothing and costs nothing."""
 
@@ -44,7 +59,7 @@ class StepClock:
         self, folder: Path | None, node: str = "algo-1", clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self._clock = clock
-        self._steps: dict[Phase, int] = {"train": 0, "valid": 0}
+        self._runs: dict[Phase, Run] = {phase: Run() for phase in MODES}
         self._file = None if folder is None else TraceFile(folder, node, time.time() - clock())
 
     def batches(self, source: Iterable[T], phase: Phase) -> Iterator[T]:
@@ -54,31 +69,38 @@ class StepClock:
     def close(self) -> None:
         """Write what is not written yet."""
         if self._file is not None:
+            self._tell(self._file, self._clock(), least=0.0)
             self._file.flush()
 
     def _measured(self, source: Iterable[T], phase: Phase, file: TraceFile) -> Iterator[T]:
-        clock = self._clock
-        waiting, steps = 0.0, 0
-        begun = asked = clock()
+        clock, run = self._clock, self._runs[phase]
+        asked = ready = clock()
+        if run.steps and asked - run.ended > PAUSE:
+            self._tell(file, asked, least=0.0)
+        if not run.steps:
+            run.begun = asked
         try:
             for batch in source:
-                waiting += clock() - asked
-                steps += 1
+                ready = clock()
+                run.waiting += ready - asked
+                run.steps += 1
                 yield batch
-                asked = clock()
-                if asked - begun >= RUN:
-                    self._keep(file, phase, begun, asked, waiting, steps)
-                    begun, waiting, steps = asked, 0.0, 0
+                run.ended = asked = clock()
+                run.computing += asked - ready
+                if asked - run.begun >= RUN:
+                    self._tell(file, asked)
+                    run.begun = asked
         except GeneratorExit:
-            asked = clock()  # who takes the batches has left in the middle of a step
+            run.ended = clock()  # who takes the batches has left in the middle of a step
+            run.computing += run.ended - ready
             raise
-        finally:
-            if steps:
-                self._keep(file, phase, begun, asked, waiting, steps)
 
-    def _keep(self, file: TraceFile, phase: Phase, begun: float, ended: float, waiting: float, steps: int) -> None:
-        file.add(phase, begun, ended, waiting, self._steps[phase], steps)
-        self._steps[phase] += steps
+    def _tell(self, file: TraceFile, now: float, least: float = RUN) -> None:
+        """Hand on the runs of both phases that have begun long enough ago."""
+        for phase, run in self._runs.items():
+            if run.steps and now - run.begun >= least:
+                file.add(phase, run)
+                run.waiting, run.computing, run.first, run.steps = 0.0, 0.0, run.first + run.steps, 0
 
 
 class TraceFile:
@@ -94,24 +116,25 @@ class TraceFile:
         self._flushed = 0.0
         self._broken = False
 
-    def add(self, phase: Phase, begun: float, ended: float, waiting: float, first: int, steps: int) -> None:
-        """A run of steps. begun, ended: of the clock; waiting: seconds; first: number of the first step."""
+    def add(self, phase: Phase, run: Run) -> None:
+        """Append a run, and write once a second."""
         if self._broken:
             return
-        if self._events and ended - self._start >= FILE:
+        if self._events and run.ended - self._start >= FILE:
             self.flush()
             self._events.clear()
         if not self._events:
-            self._start = self._flushed = begun
-        at, waited = _micros(begun - self._start), _micros(waiting)
-        about = {"step_num": str(first), "steps": steps, "waiting_us": waited}
+            self._start = self._flushed = run.begun
+        at, waited = _micros(run.begun - self._start), _micros(run.waiting)
+        about = {"step_num": str(run.first), "steps": run.steps, "waiting_us": waited}
+        about["computing_us"] = _micros(run.computing)
         self._events += [
-            _event(MODES[phase], at, _micros(ended - begun), about),
-            _event(WAITING, at, waited, {"steps": steps}),
+            _event(MODES[phase], at, _micros(run.ended - run.begun), about),
+            _event(WAITING, at, waited, {"steps": run.steps}),
         ]
-        if ended - self._flushed >= FLUSH:
+        if run.ended - self._flushed >= FLUSH:
             self.flush()
-            self._flushed = ended
+            self._flushed = run.ended
 
     def flush(self) -> None:
         """Put the file on disk as it is now, whole."""

@@ -112,6 +112,6 @@ def _columns(moments: Floats, group: Sequence[Series]) -> Floats:
 
 def _within(steps: Steps, seconds: Floats, begun: Floats, ended: Floats) -> Floats:
     """How much of a quantity that each run spreads evenly over itself falls into each span."""
-    edges: Floats = np.maximum.accumulate(np.stack([steps.begun, steps.begun + steps.seconds], 1).ravel())
+    edges: Floats = np.maximum.accumulate(np.stack([steps.begun, steps.begun + steps.spans], 1).ravel())
     sums = np.cumsum(np.stack([np.zeros(len(seconds)), seconds], 1).ravel())
     return np.asarray(np.interp(ended, edges, sums) - np.interp(begun, edges, sums))

@@ -22,9 +22,9 @@ RULES = (
 MOST_NODES = 8
 """Hosts shown; a job has hardly more, and each takes half a screen."""
 OUTCOMES = {
-    "IssuesFound": ("found", "bad"),
-    "NoIssuesFound": ("fine", "good"),
-    "InProgress": ("so far fine", "open"),
+    "IssuesFound": ("issue found", "bad"),
+    "NoIssuesFound": ("no issue", "good"),
+    "InProgress": ("no issue so far", "open"),
     "Error": ("could not be evaluated", "odd"),
     "Stopping": ("stopped", "odd"),
     "Stopped": ("stopped", "odd"),

@@ -28,28 +28,43 @@ SAID: dict[str, Any] = {"fontsize": 8, "color": BAD, "parse_math": False}
 
 
 def losses(given: Sequence[Loss], verdicts: Sequence[Verdict]) -> Markup | None:
-    """Losses of both phases over the training's steps, with a line where a rule fired."""
+    """Losses over the training's own steps, with a line where a rule fired; of each validation its mean."""
     numbers = [each for each in given if math.isfinite(each.value)]
     if not numbers:
         return None
-    figure, plot = axes(WIDE, 3.0, "loss, batch by batch")
-    for phase, colour in (("train", ORANGE), ("valid", BLUE)):
-        points = [(each.step, each.value) for each in numbers if each.phase == phase]
+    figure, plot = axes(WIDE, 3.0, "loss")
+    train = [each for each in numbers if each.phase == "train"]
+    valid = _evaluations(train, [each for each in numbers if each.phase == "valid"])
+    for label, points, colour in (
+        ("train, batch by batch", [(each.own, each.value) for each in train], ORANGE),
+        ("valid, each time's mean", valid, BLUE),
+    ):
         if points:
             steps, values = np.array(points, np.float64).T
-            look: dict[str, Any] = {"color": colour, "label": phase, "linewidth": 1.3}
-            plot.plot(*thinned(steps, values), marker="o" if len(points) < 4 else None, markersize=3, **look)
-    broken = [each.step for each in given if not math.isfinite(each.value)]
+            marker = "o" if len(points) < (40 if colour == BLUE else 4) else None
+            plot.plot(*thinned(steps, values), color=colour, label=label, linewidth=1.3, marker=marker, markersize=3)
+    broken = [each.own for each in given if not math.isfinite(each.value) and each.phase == "train"]
     if broken:
         plot.plot(broken[:POINTS], [plot.get_ylim()[0]] * len(broken[:POINTS]), "x", color=BAD, label="no number")
     values = np.array([each.value for each in numbers])
     if values.min() > 0 and values.max() > 50 * values.min():
         plot.set_yscale("log")
     _mark(plot, verdicts)
-    plot.set_xlabel("step", fontsize=9)
+    plot.set_xlabel("training step", fontsize=9)
     plot.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     plot.legend(fontsize=8, frameon=False, loc="upper right")
     return svg(figure)
+
+
+def _evaluations(train: Sequence[Loss], valid: Sequence[Loss]) -> list[tuple[int, float]]:
+    """(training step, mean loss) of each validation: the batches between two steps of training are one."""
+    if not train:
+        return [(each.own, each.value) for each in valid]
+    before = np.searchsorted([each.step for each in train], [each.step for each in valid])
+    groups: dict[int, list[float]] = {}
+    for number, each in zip(before, valid, strict=True):
+        groups.setdefault(train[max(0, int(number) - 1)].own, []).append(each.value)
+    return [(own, sum(found) / len(found)) for own, found in groups.items()]
 
 
 def magnitudes(title: str, given: Tensors, verdicts: Sequence[Verdict]) -> Markup | None:
@@ -57,13 +72,13 @@ def magnitudes(title: str, given: Tensors, verdicts: Sequence[Verdict]) -> Marku
     names = [name for name, found in given.items() if found]
     if not names:
         return None
-    steps = sorted({each.step for name in names for each in given[name]})
+    steps = sorted({each.own for name in names for each in given[name]})
     columns = _columns(steps)
     cells = np.full((len(names), len(columns)), np.nan)
     broken: list[tuple[int, int]] = []
     for row, name in enumerate(names):
         for each in given[name]:
-            column = int(np.searchsorted(columns, each.step, side="right")) - 1
+            column = int(np.searchsorted(columns, each.own, side="right")) - 1
             if not each.finite or not math.isfinite(each.mean_abs):
                 broken.append((column, row))
             elif each.mean_abs > 0:
@@ -100,7 +115,7 @@ def _heat(
     )
     ticks = np.unique(np.linspace(0, len(columns) - 1, min(8, len(columns))).round().astype(int))
     plot.set_xticks(ticks, [f"{columns[tick]:g}" for tick in ticks])
-    plot.set_xlabel("step", fontsize=9)
+    plot.set_xlabel("training step", fontsize=9)
     plot.grid(visible=False)
     for each in verdicts:
         if each.fired and each.evidence and each.evidence.step is not None and each.evidence.subject in names:
