@@ -3,7 +3,7 @@
 The worst case for it: the features are there, so a step takes a millisecond or two. The three take turns in one run;
 the figures are the process's own seconds (the writing included) and the wall's, as medians, and as ratios to `off`.
 
-    python benchmarks/bench_debugger.py [--rows 13600] [--labels 133] [--epochs 3] [--rounds 5]
+    python benchmarks/bench_debugger.py [--rows 13600] [--labels 133] [--epochs 10] [--rounds 5]
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=13600)
     parser.add_argument("--labels", type=int, default=133)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     torch.set_num_threads(1)

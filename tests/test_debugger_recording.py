@@ -40,12 +40,13 @@ def record(
     """So many training steps of a small head, a validation batch after every third."""
     given = {"CollectionConfigurations": config or collections(3)}
     recorder = Recorder(given, folder)
+    torch.manual_seed(0)
     head = module or nn.Linear(8, 3)
     optimizer = torch.optim.SGD(head.parameters(), 0.1)
     recorder.attach(head, {"train": done, "valid": done // 3})
-    torch.manual_seed(0)
     for step in range(steps):
-        recorder.phase("train")
+        if step % 3 == 0:
+            recorder.phase("train")
         loss = nn.functional.cross_entropy(head(torch.randn(5, 8)), torch.tensor([0, 1, 2, 0, 1]))
         recorder.loss(loss)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -66,19 +67,35 @@ def test_what_the_four_rules_need_is_recorded_and_no_more(tmp_path: Path) -> Non
     record(tmp_path / "t", steps=30, config=collections(40))
     found = read(tmp_path / "t")
     train = [each.own for each in found.losses if each.phase == "train"]
-    assert train == [*range(10), *range(10, 30, 2)]  # the first ten, then twenty an epoch
+    assert train == [*range(10), 10, 20]  # the first ten, then four an epoch
     assert [each.own for each in found.losses if each.phase == "valid"] == list(range(10))
     assert set(found.gradients) == {"gradient/Linear_weight", "gradient/Linear_bias"}
     weight = found.gradients["gradient/Linear_weight"]
-    assert [each.own for each in weight] == [0, 4, 9, 10, 20]
-    assert all(math.isfinite(each.p95 - each.p5) for each in weight[:3])
-    assert math.isnan(weight[-1].p95)  # figures only
-    assert weight[-1].mean_abs > 0
+    assert [each.own for each in weight] == [0, 4, 9]
+    assert all(math.isfinite(each.p95 - each.p5) for each in weight)
     inputs = found.activations["Linear_output_0"]
     assert [each.own for each in inputs] == list(range(10))
     assert all(each.variance > 0 for each in inputs)
-    assert [each.own for each in found.weights["Linear_weight"]] == [0, 10, 20]
+    assert [each.own for each in found.weights["Linear_weight"]] == [0]
     assert found.over
+
+
+def test_once_an_epoch_gradients_are_recorded_as_figures(tmp_path: Path) -> None:
+    record(tmp_path / "t", steps=30, config=collections(12))
+    later = read(tmp_path / "t").gradients["gradient/Linear_weight"][3:]
+    assert [each.own for each in later] == [12, 24]
+    assert all(each.mean_abs > 0 and math.isnan(each.p95) for each in later)
+
+
+def test_a_loss_that_is_saved_is_the_mean_of_all_since_the_last_one(tmp_path: Path) -> None:
+    record(tmp_path / "every", steps=30, config=collections(4))
+    record(tmp_path / "some", steps=30, config=collections(40))
+    every, some = (
+        [each.value for each in read(tmp_path / name).losses if each.phase == "train"] for name in ("every", "some")
+    )
+    assert len(every) == 30
+    # a pass of validation begins anew, after every third step
+    assert some[-1] == pytest.approx(sum(every[18:21]) / 3)
 
 
 def test_of_the_real_network_the_inputs_of_its_activations_are_recorded(cache: Path, tmp_path: Path) -> None:
