@@ -45,17 +45,6 @@ def photo(job: Job) -> bytes:
     return path.read_bytes()
 
 
-@pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Print a figure past pytest's capture."""
-
-    def show(line: str) -> None:
-        with capsys.disabled():
-            print(f"\n{line}")
-
-    return show
-
-
 @pytest.fixture(scope="module")
 def weights_file(cache: Path) -> Path:
     (found,) = (cache / "weights").glob("*.safetensors")

@@ -162,6 +162,7 @@ class TestUnderTheContract:
         assert "learning_rate" in (root / "output/failure").read_text()
         assert "Traceback" not in (root / "output/failure").read_text()
 
+    @pytest.mark.usefixtures("meeting_port")
     def test_two_processes_are_started_by_the_toolkits_own_runner(self, job: Job, cache: Path, tmp_path: Path) -> None:
         root = self.warm(self.root(job.data, tmp_path / "ml", {"epochs": "2", "batch_size": "16"}), cache)
         done = self.run(root, cache, KENNEL_PROCESSES_PER_HOST="2")
@@ -169,6 +170,7 @@ class TestUnderTheContract:
         assert "torchrun" in done.stderr
         assert artifact.load(root / "model").card.hyperparameters["epochs"] == 2
 
+    @pytest.mark.usefixtures("meeting_port")
     def test_a_failure_in_one_of_several_processes_is_in_the_failure_file(
         self, job: Job, cache: Path, tmp_path: Path
     ) -> None:
@@ -177,6 +179,7 @@ class TestUnderTheContract:
         assert done.returncode == 1
         assert "epochs" in (root / "output/failure").read_text()
 
+    @pytest.mark.usefixtures("meeting_port")
     def test_several_processes_end_with_the_job(self, job: Job, cache: Path, tmp_path: Path) -> None:
         root = self.warm(self.root(job.data, tmp_path / "ml", {"epochs": "500", "batch_size": "2"}), cache)
         started = environment(cache) | {
