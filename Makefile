@@ -8,6 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
 WORKERS ?= 2
+# Workers share the cores: a thread of torch's that waits for others must not spin meanwhile.
 READY := .venv/.ready
 SHELL_FILES := $(wildcard scripts/*.sh) .ci/run
 
@@ -18,7 +19,7 @@ demo: $(READY) ## photographs in, a tuned classifier behind an endpoint, a reque
 	@KENNEL_LOCAL_HOME=demo/local $(BIN)/kennel run --on local --out demo
 
 test: $(READY) ## every test this machine can run, WORKERS=2 at a time
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(READY) ## lint, types, import layers, shell, Dockerfiles
 	@$(BIN)/ruff check .

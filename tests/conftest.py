@@ -24,8 +24,22 @@ if TYPE_CHECKING:
 pytest_plugins = ["fixtures_shared", "fixtures_artifact", "fixtures_containers", "fixtures_local"]
 
 PICTURES = {"train": 12, "valid": 4, "test": 4}
+FEW = {"train": 3, "valid": 2, "test": 2}
 FIGURE = "figure"
-LONGEST = ("test_stranger.py", "test_containers.py", "test_runners.py", "test_story.py")
+LONGEST = [
+    f"test_{name}.py"
+    for name in (
+        "stranger",
+        "interruption",
+        "containers",
+        "training",
+        "photographs",
+        "doctor",
+        "story",
+        "runners",
+        "cli",
+    )
+]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -65,6 +79,12 @@ def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
 def drawings(shared: Shared) -> Path:
     """A drawn data set: 4 breeds, 12 / 4 / 4 pictures each."""
     return shared.once("drawings", lambda folder: draw_set(folder, PICTURES, seed=1, breeds=BREEDS[:4]))
+
+
+@pytest.fixture(scope="session")
+def few(shared: Shared) -> Path:
+    """A drawn data set for trainings that start from nothing: to quantise for it takes half as long."""
+    return shared.once("few", lambda folder: draw_set(folder, FEW, seed=2, breeds=BREEDS[:4]))
 
 
 @pytest.fixture(scope="session")

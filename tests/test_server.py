@@ -219,7 +219,7 @@ def test_an_artifact_whose_files_differ_is_refused_before_anything_listens(job: 
     (folder / artifact.INT8_DATA).write_bytes(content)
     with (
         pytest.raises(ArtifactError, match=r"backbone-int8\.bin is not the file"),
-        serving.running(ServerSettings(folder)),
+        serving.running(ServerSettings(folder, port=serving.free_port(18350))),
     ):
         raise AssertionError("it runs")
 
@@ -261,7 +261,8 @@ def test_a_malicious_artifact_cannot_run_code(job: Job, tmp_path: Path) -> None:
     folder = copied(job, tmp_path / "model")
     (folder / "MANIFEST.json").write_text('{"Model": {"Handler": "evil.py"}}')
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'touched')!r}, 'w')")
-    with pytest.raises(ArtifactError, match="which no artifact has"), serving.running(ServerSettings(folder)):
+    settings = ServerSettings(folder, port=serving.free_port(18370))
+    with pytest.raises(ArtifactError, match="which no artifact has"), serving.running(settings):
         raise AssertionError("it runs")
     assert not (tmp_path / "touched").exists()
 
@@ -351,7 +352,7 @@ class TestTheServeProgram:
 
     def test_a_broken_artifact_is_one_line_and_exit_code_2(self, tmp_path: Path) -> None:
         (tmp_path / "model").mkdir()
-        process = self.start(tmp_path)
+        process = self.start(tmp_path, SAGEMAKER_BIND_TO_PORT=str(serving.free_port(18790)))
         _, printed = process.communicate(timeout=60)
         assert process.returncode == 2
         assert "is no artifact" in printed
