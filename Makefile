@@ -7,6 +7,8 @@ SHELL := /bin/bash
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
+WORKERS ?= 2
+# Workers share the cores: a thread of torch's that waits for others must not spin meanwhile.
 READY := .venv/.ready
 SHELL_FILES := $(wildcard scripts/*.sh) .ci/run
 
@@ -16,8 +18,8 @@ help: ## this list
 demo: $(READY) ## photographs in, a tuned classifier behind an endpoint, a request answered (KENNEL_DATA=folder for your own)
 	@KENNEL_LOCAL_HOME=demo/local $(BIN)/kennel run --on local --out demo
 
-test: $(READY) ## every test this machine can run
-	@$(BIN)/python -m pytest
+test: $(READY) ## every test this machine can run, WORKERS=2 at a time
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(READY) ## lint, types, import layers, shell, Dockerfiles
 	@$(BIN)/ruff check .

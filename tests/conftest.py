@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,10 +18,28 @@ from kennel.training.job import Job
 from kennel.training.run import train
 from kennel.weights.sources import pretrained
 
-pytest_plugins = ["fixtures_artifact", "fixtures_containers", "fixtures_local"]
+if TYPE_CHECKING:
+    from tests.fixtures_shared import Shared
+
+pytest_plugins = ["fixtures_shared", "fixtures_artifact", "fixtures_containers", "fixtures_local"]
 
 PICTURES = {"train": 12, "valid": 4, "test": 4}
-PHOTOGRAPHED_BREEDS, PHOTOGRAPHS = 10, {"train": 20, "valid": 5, "test": 5}
+FEW = {"train": 3, "valid": 2, "test": 2}
+FIGURE = "figure"
+LONGEST = [
+    f"test_{name}.py"
+    for name in (
+        "stranger",
+        "interruption",
+        "containers",
+        "training",
+        "photographs",
+        "doctor",
+        "story",
+        "runners",
+        "cli",
+    )
+]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -33,52 +52,75 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Workers take a file at a time, so the long ones come first: none is left with one at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures that tests told."""
+    reports = [
+        each for found in terminalreporter.stats.values() for each in found if getattr(each, "when", "") == "call"
+    ]
+    figures = [text for each in reports for name, text in each.user_properties if name == FIGURE]
+    if figures:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n".join(figures))
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Tell a figure; it is printed at the end, whichever worker measured it."""
+    return lambda line: request.node.user_properties.append((FIGURE, line))
+
+
 @pytest.fixture(scope="session")
-def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drawings(shared: Shared) -> Path:
     """A drawn data set: 4 breeds, 12 / 4 / 4 pictures each."""
-    folder = tmp_path_factory.mktemp("data") / "drawings"
-    draw_set(folder, PICTURES, seed=1, breeds=BREEDS[:4])
-    return folder
+    return shared.once("drawings", lambda folder: draw_set(folder, PICTURES, seed=1, breeds=BREEDS[:4]))
 
 
 @pytest.fixture(scope="session")
-def photographs(drawings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """10 breeds × 20 / 5 / 5 of a data set of photographs; the drawn set where none is named."""
-    source = os.environ.get("KENNEL_PHOTOGRAPHS")
-    if not source:
-        return drawings
-    folder = tmp_path_factory.mktemp("photographs")
-    for split, count in PHOTOGRAPHS.items():
-        for label in sorted((Path(source) / split).iterdir())[:PHOTOGRAPHED_BREEDS]:
-            (folder / split / label.name).mkdir(parents=True)
-            for path in sorted(label.iterdir())[:count]:
-                shutil.copy(path, folder / split / label.name)
-    return folder
+def few(shared: Shared) -> Path:
+    """A drawn data set for trainings that start from nothing: to quantise for it takes half as long."""
+    return shared.once("few", lambda folder: draw_set(folder, FEW, seed=2, breeds=BREEDS[:4]))
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cache(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache of these tests' own, with the real pretrained weights in it (fetched once per user, not per run)."""
+    folder = tmp_path_factory.mktemp("cache")
+    shutil.copytree(shared.once("weights", _fetch), folder / "weights", copy_function=os.link)
+    return folder
+
+
+def _fetch(folder: Path) -> None:
     from kennel.files import cache_dir
 
     pretrained("auto")
-    folder = tmp_path_factory.mktemp("cache")
-    shutil.copytree(cache_dir("weights"), folder / "weights")
-    return folder
+    shutil.copytree(cache_dir("weights"), folder, dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="session")
-def job(drawings: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """A finished training on the drawn set."""
-    out = tmp_path_factory.mktemp("trained")
-    made = Job(drawings, out / "model", out / "output", out / "checkpoints", cache / "training")
-    train(made, Hyperparameters(epochs=5, batch_size=16))
-    return made
+def job(drawings: Path, cache: Path, shared: Shared) -> Job:
+    """A finished training on the drawn set; what it computed is in the cache."""
+
+    def run(out: Path) -> None:
+        train(_job(drawings, out, out / "cache"), Hyperparameters(epochs=5, batch_size=16))
+
+    made = shared.once("job", run)
+    shutil.copytree(made / "cache", cache / "training", dirs_exist_ok=True)
+    return _job(drawings, made, cache / "training")
+
+
+def _job(data: Path, out: Path, cache: Path) -> Job:
+    return Job(data, out / "model", out / "output", out / "checkpoints", cache)
 
 
 @pytest.fixture(scope="session")
-def server(job: Job) -> Iterator[str]:
+def server(job: Job, worker: int) -> Iterator[str]:
     """The address of a real server of that artifact."""
-    settings = ServerSettings(job.model, port=free_port(18080))
+    settings = ServerSettings(job.model, port=free_port(18080 + 10 * worker))
     with running(settings):
         yield f"http://127.0.0.1:{settings.port}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from kennel.engines.openvino import backbone_graph, float32_engine, int8_engine,
 from kennel.pictures.decode import crop
 from kennel.pictures.drawings import BREEDS, draw
 from kennel.weights import FEATURES, Weights, random_weights
+
+if TYPE_CHECKING:
+    from tests.fixtures_shared import Shared
 
 LABELS = ["005.Alaskan_malamute", "016.Beagle", "057.Dalmatian"]
 
@@ -64,11 +68,13 @@ def weights() -> Weights:
 
 
 @pytest.fixture(scope="session")
-def int8_graph(weights: Weights, crops: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def int8_graph(weights: Weights, crops: Pictures, shared: Shared) -> Path:
     """The int8 form of `weights`, calibrated on `crops`; about 15 seconds on two cores."""
-    path = tmp_path_factory.mktemp("int8") / "backbone.xml"
-    write_graph(quantise(backbone_graph(weights), np.split(crops, len(crops))), path)
-    return path
+
+    def make(folder: Path) -> None:
+        write_graph(quantise(backbone_graph(weights), np.split(crops, len(crops))), folder / "backbone.xml")
+
+    return shared.once("int8", make) / "backbone.xml"
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,13 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+
+if TYPE_CHECKING:
+    from tests.fixtures_shared import Shared
 
 ROOT = Path(__file__).parent.parent
 PREPARED = {"KENNEL_BASE_IMAGE": "kennel-base:bookworm", "KENNEL_WHEELS_IMAGE": "kennel-wheels:torch"}
@@ -150,24 +153,31 @@ def prepared(engine: Engine) -> dict[str, str]:
     return os.environ | found
 
 
-def _built(engine: Engine, environment: dict[str, str], *arguments: str) -> Iterator[str]:
-    before = set(engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split())
-    name = engine.build_push(environment, *arguments)
-    yield name
-    engine.clean()
-    if name not in before:
-        engine.docker("rmi", "--force", name)
+def _built(engine: Engine, environment: dict[str, str], shared: Shared, *arguments: str) -> Iterator[str]:
+    def make() -> str:
+        before = engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+        name = engine.build_push(environment, *arguments)
+        return f"{name} {'found' if name in before else 'made'}"
+
+    def drop(note: str) -> None:
+        name, how = note.split()
+        if how == "made":
+            engine.docker("rmi", "--force", name)
+
+    with shared.lent("image-" + arguments[0], make, drop) as note:
+        yield note.split()[0]
+        engine.clean()
 
 
 @pytest.fixture(scope="session")
-def training_image(engine: Engine, prepared: dict[str, str]) -> Iterator[str]:
-    yield from _built(engine, prepared, "training")
+def training_image(engine: Engine, prepared: dict[str, str], shared: Shared) -> Iterator[str]:
+    yield from _built(engine, prepared, shared, "training")
 
 
 @pytest.fixture(scope="session")
-def serving_image(engine: Engine, prepared: dict[str, str]) -> Iterator[str]:
+def serving_image(engine: Engine, prepared: dict[str, str], shared: Shared) -> Iterator[str]:
     """The CPU form."""
-    yield from _built(engine, prepared, "serving", "--cpu")
+    yield from _built(engine, prepared, shared, "serving", "--cpu")
 
 
 @pytest.fixture(scope="session")

@@ -409,7 +409,9 @@ def test_a_damaged_archive_is_refused(packed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no archive", b"\x1f\x8b\x08", gzip.compress(b"no tar" * 500), gzip.compress(b"")]
+    "content",
+    [b"", b"no archive", b"\x1f\x8b\x08", gzip.compress(b"no tar" * 500), gzip.compress(b"")],
+    ids=["nothing", "text", "a header", "no tar", "an empty tar"],
 )
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.tar.gz").write_bytes(content)

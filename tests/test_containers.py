@@ -33,7 +33,7 @@ SETTINGS = {"epochs": "5", "batch_size": "16"}
 ALONE = ["--network", "none", *(part for name in os.environ if name.startswith("OPENBLAS_") for part in ("-e", name))]
 """No network; and where this machine chooses OpenBLAS's kernels, the container has to use the same: they differ in the
 last bit of the scores on record (1e-7), in nothing else."""
-LONG = {"epochs": "60", "batch_size": "1", "seed": "3"}
+LONG = {"epochs": "25", "batch_size": "1", "seed": "3"}
 DISTANCE = 0.02
 """Between a score of the container and of the host; see kennel.artifact for the same bound."""
 
@@ -43,17 +43,6 @@ def photo(job: Job) -> bytes:
     path = dataset.load(job.data).splits["test"][5].path
     assert path is not None
     return path.read_bytes()
-
-
-@pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Print a figure past pytest's capture."""
-
-    def show(line: str) -> None:
-        with capsys.disabled():
-            print(f"\n{line}")
-
-    return show
 
 
 @pytest.fixture(scope="module")
@@ -357,7 +346,10 @@ class TestCompose:
         assert len(failed) <= 1, failed
 
     def kill_a_worker_under_load(self, endpoint: Container, photo: bytes) -> list[int]:
-        """The status of every request sent meanwhile by four clients. At most one was in the killed worker's hand."""
+        """The status of every request sent meanwhile by four clients. At most one was in the killed worker's hand.
+
+        Until the worker is back and there were requests enough: a machine may be slow at either.
+        """
         statuses: list[int] = []
         stop, address = threading.Event(), endpoint.address
 
@@ -371,9 +363,10 @@ class TestCompose:
         before = workers_of(endpoint)
         assert len(before) == 2
         endpoint.engine.docker("exec", endpoint.name, "sh", "-c", f"kill -9 {min(before)}")
-        until = time.monotonic() + 30
-        while not (len(now := workers_of(endpoint)) == 2 and now - before) and time.monotonic() < until:
-            pass
+        until = time.monotonic() + 60
+        while not (len(now := workers_of(endpoint)) == 2 and now - before and len(statuses) > 20):
+            if time.monotonic() > until:
+                break
         stop.set()
         for thread in threads:
             thread.join()

@@ -120,15 +120,15 @@ def test_of_the_real_network_the_inputs_of_its_activations_are_recorded(cache: P
     assert not [name for name in found.gradients if "layer3" in name]
 
 
-def test_the_artifact_is_the_same_with_and_without(drawings: Path, cache: Path, tmp_path: Path) -> None:
+def test_the_artifact_is_the_same_with_and_without(job: Job, tmp_path: Path) -> None:
     given = Hyperparameters(epochs=2, batch_size=16)
     digests = []
     for name, debug in (("without", False), ("with", True)):
         out = tmp_path / name
         debugging = Debugging.plain(out / "output") if debug else Debugging(None)
-        job = Job(drawings, out / "model", out / "output", out / "checkpoints", cache / "training", None, debugging)
-        train(job, given)
-        digests.append({path.name: sha256_of(path) for path in job.model.iterdir()})
+        made = Job(job.data, out / "model", out / "output", out / "checkpoints", job.cache, None, debugging)
+        train(made, given)
+        digests.append({path.name: sha256_of(path) for path in made.model.iterdir()})
     assert digests[0] == digests[1]
     assert not (tmp_path / "without/output/tensors").exists()
     verdicts = of_folder(tmp_path / "with/output", Debugger()).judge(over=True).verdicts

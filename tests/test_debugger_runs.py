@@ -1,7 +1,7 @@
 """Trainings made sick on purpose, for real: recorded by smdebug's hook in our loop, read back, and judged.
 
-One per tensor rule, and what the other rules say of it; then a healthy one on photographs. The profiler's two are in
-test_profiler_*.py.
+One per tensor rule, and what the other rules say of it. A healthy one on photographs is in test_photographs.py, the
+profiler's two are in test_profiler_*.py.
 """
 
 from __future__ import annotations
@@ -21,16 +21,12 @@ from kennel.debugger.rules import PARAMETERS, evaluate
 from kennel.debugger.trial import Reader
 from kennel.debugger.verdict import Verdict
 from kennel.hyperparameters import Hyperparameters
-from kennel.settings import Debugger
 from kennel.training.checkpoint import Checkpoint
 from kennel.training.features import SplitFeatures
-from kennel.training.job import Debugging, Job
 from kennel.training.observer import Observer
-from kennel.training.run import train
 from kennel.training.sources import FeatureSource, Slice
 from kennel.training.trainer import fit
 from kennel.training.world import World
-from kennel.workflow.debugging import of_folder
 
 LABELS = ("0", "1", "2", "3")
 DIMENSIONS, WIDTH = 16, 32
@@ -159,12 +155,3 @@ def test_all_equal_initial_weights_are_poor(tmp_path: Path) -> None:
 def test_of_a_healthy_deep_network_no_rule_fires(tmp_path: Path) -> None:
     found = judged(Deep(3, nn.ReLU, he), (split(2000, 2), split(400, 3)), tmp_path, epochs=2, batch_size=64)
     assert fired(found) == set()
-
-
-def test_of_a_healthy_training_on_photographs_no_rule_fires(photographs: Path, cache: Path, tmp_path: Path) -> None:
-    out, debugging = tmp_path, Debugging.plain(tmp_path / "output")
-    job = Job(photographs, out / "model", out / "output", out / "checkpoints", cache / "training", None, debugging)
-    train(job, Hyperparameters(epochs=4, learning_rate=0.0001, batch_size=32))
-    verdicts = of_folder(tmp_path / "output", Debugger()).judge(over=True).verdicts
-    assert len(verdicts) == 6
-    assert fired(dict(verdicts)) == set(), [each.words for each in verdicts.values()]

@@ -55,7 +55,7 @@ def test_an_image_that_was_never_pushed_has_no_media_type_yet() -> None:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
+def docked() -> Engine:
     try:
         return Engine()
     except EngineError as error:
@@ -63,16 +63,13 @@ def engine() -> Engine:
 
 
 @pytest.fixture(scope="module")
-def broken(engine: Engine) -> Iterator[Callable[[str], str]]:
+def broken(serving_image: str) -> Iterator[Callable[[str], str]]:
     """Mode → an image whose programs are broken in that way, on top of a serving image for its Python."""
     client, made = docker.from_env(), []
-    found = client.images.list("kennel-serving")
-    if not found:
-        pytest.skip("no serving image is built: scripts/build_push.sh serving --cpu")
 
     def build(mode: str) -> str:
         tag = f"kennel-doctor-test:{mode}-{os.getpid()}"
-        client.images.build(fileobj=_context(found[0].tags[0], mode), custom_context=True, tag=tag, rm=True)
+        client.images.build(fileobj=_context(serving_image, mode), custom_context=True, tag=tag, rm=True)
         made.append(tag)
         return tag
 
@@ -109,9 +106,9 @@ def _context(base: str, mode: str) -> io.BytesIO:
     ],
 )
 def test_a_broken_training_image_is_caught(
-    engine: Engine, broken: Callable[[str], str], mode: str, found: list[str], tmp_path: Path
+    docked: Engine, broken: Callable[[str], str], mode: str, found: list[str], tmp_path: Path
 ) -> None:
-    assert failed(training.check(engine, broken(mode), tmp_path, None, patience=1.5)) == found
+    assert failed(training.check(docked, broken(mode), tmp_path, None, patience=1.5)) == found
 
 
 @pytest.mark.parametrize(
@@ -125,28 +122,28 @@ def test_a_broken_training_image_is_caught(
     ],
 )
 def test_a_broken_serving_image_is_caught(
-    engine: Engine, broken: Callable[[str], str], mode: str, found: list[str], tmp_path: Path
+    docked: Engine, broken: Callable[[str], str], mode: str, found: list[str], tmp_path: Path
 ) -> None:
     model = tmp_path / "model"
     model.mkdir()
     (model / "model.json").write_text('{"format": 1}')
-    assert failed(serving.check(engine, broken(mode), model, tmp_path / "scratch", patience=3)) == found
+    assert failed(serving.check(docked, broken(mode), model, tmp_path / "scratch", patience=3)) == found
 
 
 def test_an_endpoint_without_an_artifact_is_left_unchecked_and_said_so(
-    engine: Engine, broken: Callable[[str], str], tmp_path: Path
+    docked: Engine, broken: Callable[[str], str], tmp_path: Path
 ) -> None:
-    assert states(serving.check(engine, broken("sound"), None, tmp_path / "scratch"))["endpoint"] == "skip"
+    assert states(serving.check(docked, broken("sound"), None, tmp_path / "scratch"))["endpoint"] == "skip"
 
 
-def test_programs_are_found_on_the_path(engine: Engine, broken: Callable[[str], str]) -> None:
+def test_programs_are_found_on_the_path(docked: Engine, broken: Callable[[str], str]) -> None:
     image = broken("sound")
-    assert [engine.finds(image, name) for name in ("train", "serve", "predict")] == [True, True, False]
+    assert [docked.finds(image, name) for name in ("train", "serve", "predict")] == [True, True, False]
 
 
-def test_an_image_that_is_nowhere_is_one_clear_error(engine: Engine) -> None:
+def test_an_image_that_is_nowhere_is_one_clear_error(docked: Engine) -> None:
     with pytest.raises(EngineError) as error:
-        engine.image("127.0.0.1:9/kennel-nowhere:1")
+        docked.image("127.0.0.1:9/kennel-nowhere:1")
     assert error.value.remedy
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -44,7 +45,7 @@ class Small:
     """A service that takes no job: enough of SageMaker's API to see the door by."""
 
     def __init__(self, house: House) -> None:
-        self.house = house
+        self.house, self.go = house, threading.Event()
 
     def operations(self) -> Mapping[str, Operation]:
         return {"CreateModel": self._create, "DescribeModel": self._describe, "ListModels": self._broken}
@@ -61,12 +62,16 @@ class Small:
 
     def invoke(self, name: str, headers: Mapping[str, str], body: bytes) -> Reply:
         if name == "slow":
-            self.house.closing.wait(3)
+            (self.house.home / f"slow-{token_hex(8)}").touch()
+            if not self.go.wait(30):
+                return Reply(503, {}, b"nobody said go")
         said = {"name": name, "variant": headers.get("x-amzn-sagemaker-target-variant"), "bytes": len(body)}
         return Reply(200, {"Content-Type": headers["content-type"]}, json.dumps(said).encode())
 
     def _create(self, request: Document) -> Document:
         self.house.roles.check_assumable(request["ExecutionRoleArn"], "sagemaker.amazonaws.com")
+        if request["ModelName"] == "go":
+            self.go.set()
         arn = self.house.arn(f"model/{request['ModelName']}")
         self.house.tags.add(arn, request.get("Tags", []))
         at = self.house.clock.now()
@@ -210,19 +215,17 @@ def test_a_body_beyond_all_bounds_is_refused(server: Server) -> None:
     assert refused(runtime.invoke_endpoint, EndpointName="e", Body=bytes(31 << 20))[2] == 413
 
 
-def test_the_control_plane_answers_while_200_invocations_wait(server: Server) -> None:
+def test_the_control_plane_answers_while_200_invocations_wait(server: Server, role: str) -> None:
+    """For it: they are answered after a request to the control plane was."""
     runtime = server.client("sagemaker-runtime", max_pool_connections=200)
-    sagemaker = server.client("sagemaker")
-    sagemaker.describe_model(ModelName="there")
     with ThreadPoolExecutor(200) as pool:
         waiting = [
             pool.submit(runtime.invoke_endpoint, EndpointName="slow", Body=b"", ContentType="x") for _ in range(200)
         ]
-        time.sleep(1.5)
-        assert not any(each.done() for each in waiting)
-        began = time.monotonic()
-        sagemaker.describe_model(ModelName="there")
-        assert time.monotonic() - began < 1.0
+        while len(list(server.home.glob("slow-*"))) < 200:
+            assert not any(each.done() for each in waiting)
+            time.sleep(0.05)
+        create_model(server, "go", role)
         assert {each.result()["ResponseMetadata"]["HTTPStatusCode"] for each in waiting} == {200}
 
 

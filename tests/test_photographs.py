@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,28 @@ from kennel.hyperparameters import Hyperparameters
 from kennel.pictures import dataset
 from kennel.pictures.decode import crop
 from kennel.serving.choice import proven
-from kennel.training.job import Job
+from kennel.settings import Debugger
+from kennel.training.job import Debugging, Job
 from kennel.training.run import train
+from kennel.workflow.debugging import of_folder
+
+BREEDS = 8
+PICTURES = {"train": 6, "valid": 3, "test": 5}
+
+
+@pytest.fixture(scope="module")
+def photographs(drawings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """8 breeds × 6 / 3 / 5 of a data set of photographs; the drawn set where none is named."""
+    source = os.environ.get("KENNEL_PHOTOGRAPHS")
+    if not source:
+        return drawings
+    folder = tmp_path_factory.mktemp("photographs")
+    for split, count in PICTURES.items():
+        for label in sorted((Path(source) / split).iterdir())[:BREEDS]:
+            (folder / split / label.name).mkdir(parents=True)
+            for path in sorted(label.iterdir())[:count]:
+                shutil.copy(path, folder / split / label.name)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +72,14 @@ def enlarged(path: Path) -> bytes:
     size = (round(picture.width * factor), round(picture.height * factor))
     picture.resize(size, Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
     return file.getvalue()
+
+
+def test_of_a_healthy_training_no_rule_of_debugger_or_profiler_fires(
+    photographs: Path, cache: Path, tmp_path: Path
+) -> None:
+    out, debugging = tmp_path, Debugging.plain(tmp_path / "output")
+    job = Job(photographs, out / "model", out / "output", out / "checkpoints", cache / "training", None, debugging)
+    train(job, Hyperparameters(epochs=4, learning_rate=0.0001, batch_size=32))
+    verdicts = of_folder(tmp_path / "output", Debugger()).judge(over=True).verdicts
+    assert len(verdicts) == 6
+    assert {rule: each.words for rule, each in verdicts.items() if each.status != "NoIssuesFound"} == {}

@@ -20,9 +20,9 @@ from kennel.workflow import record
 PROGRAM = Path(sys.executable).parent / "kennel"
 SETTINGS = """
 [training.hyperparameters]
-epochs = 3
+epochs = 5
 [tuning]
-batch_size = [16, 32]
+batch_size = [4, 8]
 [local]
 port = 0
 runner = "process"
@@ -46,10 +46,10 @@ def kennel(folder: Path, place: dict[str, str], *arguments: str) -> subprocess.C
 
 
 @pytest.fixture
-def data(drawings: Path, tmp_path: Path) -> Path:
+def data(few: Path, tmp_path: Path) -> Path:
     """A set in which the very picture that would be asked about is broken."""
     folder = tmp_path / "data"
-    shutil.copytree(drawings, folder)
+    shutil.copytree(few, folder)
     pictures = dataset.load(folder).splits["test"]
     broken = pictures[len(pictures) // 2].path
     assert broken is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from dataclasses import replace
@@ -114,14 +115,33 @@ def test_metrics_are_printed_one_a_line_and_read_back_by_their_regex(job: Job, t
     assert all(line.count("metric ") <= 1 for line in lines)
 
 
-def test_a_broken_picture_is_left_out_and_training_goes_on(job: Job, tmp_path: Path) -> None:
+def test_other_hyperparameters_start_anew_and_leave_the_first_checkpoint_be(
+    job: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lines(epochs: int) -> list[str]:
+        found: list[str] = []
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            train(again(job, tmp_path), Hyperparameters(epochs=epochs), progress=Progress(Printer(found.append)))
+        return [*caplog.messages, *found]
+
+    lines(3)
+    other = lines(4)
+    assert not [line for line in other if "continuing" in line]
+    assert [line for line in other if line.endswith("epoch=1")]
+    first = lines(3)
+    assert "continuing after epoch 3" in first
+    assert not [line for line in first if line.endswith("epoch=1")]
+
+
+def test_a_broken_picture_is_left_out_and_training_goes_on(job: Job, few: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    shutil.copytree(job.data, data)
+    shutil.copytree(few, data)
     broken = next((data / "train").rglob("*.jpg"))
     broken.write_bytes(broken.read_bytes()[:300])
     made = train(again(job, tmp_path, data=data), Hyperparameters(epochs=1))
     assert made is not None
-    assert made.card.provenance["data"]["pictures"]["train"] == 48
+    assert made.card.provenance["data"]["pictures"]["train"] == 12
 
 
 def test_a_split_without_a_readable_picture_is_a_clear_error(job: Job, tmp_path: Path) -> None:
@@ -133,8 +153,8 @@ def test_a_split_without_a_readable_picture_is_a_clear_error(job: Job, tmp_path:
         train(again(job, tmp_path, data=data), Hyperparameters(epochs=1))
 
 
-def test_fine_tuning_changes_the_backbone_and_leaves_a_whole_artifact(job: Job, tmp_path: Path) -> None:
-    made = train(again(job, tmp_path), Hyperparameters(epochs=1, batch_size=24, trainable="layer4"))
+def test_fine_tuning_changes_the_backbone_and_leaves_a_whole_artifact(job: Job, few: Path, tmp_path: Path) -> None:
+    made = train(again(job, tmp_path, data=few), Hyperparameters(epochs=1, batch_size=6, trainable="layer4"))
     assert made is not None
     before, after = artifact.load(job.model).weights().tensors, made.weights().tensors
     assert np.array_equal(before["layer3.5.conv3.weight"], after["layer3.5.conv3.weight"])
