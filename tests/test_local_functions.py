@@ -34,7 +34,7 @@ def refusal(error: pytest.ExceptionInfo[ClientError]) -> tuple[str, int]:
 
 
 def lives(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return bool(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
 
 
 def until(true: Callable[[], Any], seconds: float = 20) -> Any:
