@@ -669,8 +669,7 @@ class Web:
                 _refuse_status(target, response.status)
             if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
                 raise Refused(422, f"{target.host} sends the picture packed", "Send the picture itself")
-            if (response.length or 0) > most:
-                check_size(response.length or 0, most)
+            check_size(response.length or 0, most)
             content = response.read(most + 1)
             if response.length and len(content) <= most:
                 raise http.client.IncompleteRead(content)
@@ -715,6 +714,7 @@ class _Connection(http.client.HTTPConnection):
     def __init__(self, target: Target, connected: socket.socket, until: float) -> None:
         super().__init__(target.host, target.port)
         self.default_port = target.port  # so that Host names no port
+        self._connected = connected
         self.sock: Any = _Timed(connected, until)
         self.auto_open = 0
 
@@ -723,20 +723,29 @@ class _Connection(http.client.HTTPConnection):
 
     def __exit__(self, *error: object) -> None:
         self.close()
+        self._connected.close()
 
 
-class _Timed(io.RawIOBase):
-    """A socket as http.client uses it, and the reader of it."""
+class _Timed:
+    """A socket as http.client uses it."""
 
     def __init__(self, connected: socket.socket, until: float) -> None:
         self._socket, self._end = connected, until
+
+    def close(self) -> None:
+        """Not yet: http.client lets go of a connection when it hands out the response, whose body is still to come."""
 
     def sendall(self, data: bytes) -> None:
         self._socket.settimeout(_until(self._end))
         self._socket.sendall(data)
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
+        return io.BufferedReader(_Reader(self._socket, self._end))
+
+
+class _Reader(io.RawIOBase):
+    def __init__(self, connected: socket.socket, until: float) -> None:
+        self._socket, self._end = connected, until
 
     def readable(self) -> bool:
         return True
@@ -744,10 +753,6 @@ class _Timed(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         self._socket.settimeout(_until(self._end))
         return self._socket.recv_into(buffer)
-
-    def close(self) -> None:
-        self._socket.close()
-        super().close()
 
 
 def _until(end: float) -> float:

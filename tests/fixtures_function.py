@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+import function
+
 EVENTS = Path(__file__).parent / "events"
 PREDICTIONS = [
     {"breed": "Beagle", "label": "016.Beagle", "probability": 0.9},
@@ -47,6 +49,10 @@ class Endpoint:
         content = json.dumps(body or {"Message": "Endpoint secret-name says no"}).encode()
         self.answer = lambda asked: (status, {"x-amzn-ErrorType": code, "Content-Type": "application/json"}, content)
 
+    def says(self, answer: bytes) -> None:
+        """From now on the container answers so."""
+        self.answer = lambda asked: (200, {"Content-Type": "application/json"}, answer)
+
 
 def predicting(body: bytes) -> tuple[int, dict[str, str], bytes]:
     return 200, {"Content-Type": "application/json"}, PREDICTED.encode()
@@ -65,9 +71,8 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
-    """An endpoint that the function's own boto3 client finds, as on any side, by AWS_ENDPOINT_URL."""
+@pytest.fixture(scope="session")
+def any_endpoint() -> Iterator[Endpoint]:
     made = Endpoint()
 
     class Handler(BaseHTTPRequestHandler):
@@ -83,9 +88,25 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
             pass
 
     with serving(Handler) as made.url:
-        for name, value in environment(made.url).items():
-            monkeypatch.setenv(name, value)
         yield made
+
+
+@pytest.fixture
+def endpoint(any_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Endpoint:
+    """An endpoint that predicts, and that the function's own boto3 client finds, as on any side, by its environment."""
+    any_endpoint.asked, any_endpoint.answer = [], predicting
+    for name, value in environment(any_endpoint.url).items():
+        monkeypatch.setenv(name, value)
+    return any_endpoint
+
+
+@pytest.fixture(scope="session")
+def client(any_endpoint: Endpoint) -> Any:
+    """The function's client of the endpoint: to make one takes a while."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(any_endpoint.url).items():
+            patch.setenv(name, value)
+        return function.client("sagemaker-runtime")
 
 
 def environment(endpoint_url: str) -> dict[str, str]:
