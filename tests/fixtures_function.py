@@ -17,6 +17,7 @@ import pytest
 
 import function
 
+FORMS = ("rest", "http", "url")
 EVENTS = Path(__file__).parent / "events"
 PREDICTIONS = [
     {"breed": "Beagle", "label": "016.Beagle", "probability": 0.9},
@@ -163,8 +164,9 @@ def reply(handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str],
 
 
 @contextmanager
-def function_url(handle: Callable[[Any, Any], Any], below: str = "") -> Iterator[str]:
-    """The address of a function URL: HTTP in, events of form 2.0, HTTP out. below: a path that it lives under."""
+def function_url(handle: Callable[[Any, Any], Any], below: str = "", seconds: float = 20.0) -> Iterator[str]:
+    """The address of a function URL: HTTP in, events of form 2.0, HTTP out. below: a path that it lives under; seconds:
+    the function's time-out."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -175,7 +177,7 @@ def function_url(handle: Callable[[Any, Any], Any], below: str = "") -> Iterator
             content: bytes | str | None = (body.decode() if kind.startswith(TYPES) else body) if size else None
             headers = {name.lower().replace("-", "_"): value for name, value in self.headers.items()}
             path = self.path.removeprefix(below).partition("?")[0] or "/"
-            answer = handle(event("url", content, self.command, path, **headers), context())
+            answer = handle(event("url", content, self.command, path, **headers), context(seconds))
             reply(self, answer["statusCode"], answer["headers"], answer["body"].encode())
 
         do_POST = do_OPTIONS = do_HEAD = do_PUT = do_GET

@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 
 import function
-from fixtures_function import PREDICTED, PREDICTIONS, Endpoint, context, event
+from fixtures_function import FORMS, PREDICTED, PREDICTIONS, Endpoint, context, event
 from function import Function
 from kennel.pictures.drawings import BREEDS, draw
 from kennel.serving import answer as serving
 
-FORMS = ("rest", "http", "url")
 LIMIT = 6 << 20
 
 
