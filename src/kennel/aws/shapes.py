@@ -78,7 +78,8 @@ def matches(pattern: str, value: str) -> bool:
 
 
 @lru_cache
-def _model(service: str) -> Any:
+def model(service: str) -> Any:
+    """botocore's model of a service. Raises LookupError for one that AWS does not have."""
     from botocore.exceptions import UnknownServiceError
     from botocore.loaders import Loader
     from botocore.model import ServiceModel
@@ -93,7 +94,7 @@ def _operation(service: str, operation: str) -> Any:
     from botocore.model import OperationNotFoundError
 
     try:
-        return _model(service).operation_model(operation)
+        return model(service).operation_model(operation)
     except OperationNotFoundError as error:
         raise LookupError(f"{service} has no operation {operation}") from error
 

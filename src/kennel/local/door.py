@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 from uuid import uuid4
 from xml.sax.saxutils import escape
 
@@ -20,13 +20,17 @@ from kennel.local.call import Call, Environ, Scope, scope_of
 from kennel.local.errors import Refused, invalid
 from kennel.local.moto_side import SERVICES
 from kennel.local.objects import Stream
-from kennel.local.parts import Document, Invocations, Operation, Page, Reply
+from kennel.local.parts import Document, Invocations, Operation, Page, Reply, RestService, WebRequest
+from kennel.local.rest import Asked, RestApi
 from kennel.local.wire import PRESERVED
 
 log = logging.getLogger(__name__)
 
 MAX_BODY = 30 * 1024**2
 """Of everything but S3's objects. What an endpoint takes is less, and its own business."""
+MAX_PACKAGE = 70_167_211
+"""Of a function's package, in base64; AWS's own bound."""
+WEB = ("/_url/", "/_code/")
 _LOOPBACK = re.compile(r"(?:(?P<bucket>[a-z0-9][a-z0-9.-]*)\.)?(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?", re.I)
 _INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations")
 
@@ -54,9 +58,12 @@ class Door:
         others: Others,
         streams: Streams,
         page: Page,
+        rest: Sequence[RestService] = (),
     ) -> None:
         self._region, self._operations, self._invocations = region, operations, invocations
         self._others, self._streams, self._page = others, streams, page
+        self._rest = {each.service: RestApi(each.service, each.rest_operations()) for each in rest}
+        self._webs = [each.web for each in rest]
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         request_id = str(uuid4())
@@ -72,13 +79,18 @@ class Door:
 
     def _answer(self, environ: Environ) -> Reply | Stream:
         bucket = _bucket_of_host(environ)
+        if _path(environ).startswith(WEB) and (found := self._web(environ)):
+            return found
+        _refuse_pages(environ)
         scope = scope_of(environ, self._region)
         if scope is None:
             return self._unsigned(environ)
         if scope.service == "sagemaker":
             return self._sagemaker(environ, scope)
+        if scope.service in self._rest:
+            return self._rest_api(environ, scope)
         if scope.service not in SERVICES:
-            there = ", ".join(["sagemaker", *SERVICES])
+            there = ", ".join(["sagemaker", *self._rest, *SERVICES])
             raise _unknown(f"The local AWS does not have the service {scope.service}; it has {there}")
         return self._other(environ, scope, bucket)
 
@@ -90,9 +102,32 @@ class Door:
             "MissingAuthenticationToken", "The request is not signed; set AWS_ACCESS_KEY_ID and its secret", 403
         )
 
-    def _sagemaker(self, environ: Environ, scope: Scope) -> Reply:
+    def _web(self, environ: Environ) -> Reply | None:
+        """Addresses that are no API's. Pages of any site may ask there, as on AWS: what they may read CORS says."""
+        request = WebRequest(
+            environ["REQUEST_METHOD"],
+            _path(environ),
+            environ.get("QUERY_STRING", ""),
+            _header_names(environ),
+            environ.get("REMOTE_ADDR", ""),
+            lambda most: _read(environ, most),
+        )
+        return next((found for each in self._webs if (found := each(request))), None)
+
+    def _rest_api(self, environ: Environ, scope: Scope) -> Reply:
+        self._check_region(scope)
+        headers, body = _header_names(environ), _read(environ, MAX_PACKAGE)
+        query = environ.get("QUERY_STRING", "")
+        asked = Asked(environ["REQUEST_METHOD"], _path(environ), query, headers, body)
+        return self._rest[scope.service].answer(asked)
+
+    def _check_region(self, scope: Scope) -> None:
         if scope.region != self._region:
-            raise invalid(f"This local AWS has SageMaker in {self._region} only, and the request is for {scope.region}")
+            told = f"This local AWS has {scope.service} in {self._region} only, and the request is for {scope.region}"
+            raise invalid(told)
+
+    def _sagemaker(self, environ: Environ, scope: Scope) -> Reply:
+        self._check_region(scope)
         body = _read(environ)
         if target := environ.get("HTTP_X_AMZ_TARGET"):
             return self._operation(target.rpartition(".")[2], body)
@@ -121,15 +156,25 @@ class Door:
 
 
 def _bucket_of_host(environ: Environ) -> str:
-    """The bucket in `bucket.localhost`. Refuses who came by another name (DNS rebinding), and pages of other sites."""
+    """The bucket in `bucket.localhost`. Refuses who came by another name (DNS rebinding)."""
     found = _LOOPBACK.fullmatch(environ.get("HTTP_HOST", ""))
     if not found:
         raise Refused("AccessDenied", "The local AWS answers by the names localhost and 127.0.0.1 only", 403)
-    origin = environ.get("HTTP_ORIGIN")
-    foreign = origin is not None and origin != f"http://{environ['HTTP_HOST']}"
-    if foreign or environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
-        raise Refused("AccessDenied", "The local AWS does not answer pages of other sites", 403)
     return found["bucket"] or ""
+
+
+def _refuse_pages(environ: Environ) -> None:
+    """Refuses pages of other sites; and those of functions, which are this site's: our own page only reads."""
+    origin, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE", "none")
+    foreign = origin is not None and origin != f"http://{environ['HTTP_HOST']}"
+    acts = environ["REQUEST_METHOD"] not in ("GET", "HEAD") or scope_of(environ, "") is not None
+    if foreign or site not in ("none", "same-origin") or (acts and (origin is not None or site == "same-origin")):
+        raise Refused("AccessDenied", "The local AWS does not answer pages of other sites", 403)
+
+
+def _path(environ: Environ) -> str:
+    """As it was sent, quoted."""
+    return str(environ.get("REQUEST_URI") or quote(environ["PATH_INFO"])).split("?", 1)[0]
 
 
 def _call(environ: Environ, service: str, bucket: str) -> Call:
@@ -142,11 +187,11 @@ def _call(environ: Environ, service: str, bucket: str) -> Call:
     return Call(service, call.method, f"/{bucket}{call.path}", call.query, headers, call.body)
 
 
-def _read(environ: Environ) -> bytes:
+def _read(environ: Environ, most: int = MAX_BODY) -> bytes:
     """The body, of bounded size."""
-    if int(environ.get("CONTENT_LENGTH") or 0) > MAX_BODY:
-        raise Refused("RequestEntityTooLarge", f"The request's body has more than {MAX_BODY} bytes", 413)
-    return bytes(environ["wsgi.input"].read(MAX_BODY))
+    if int(environ.get("CONTENT_LENGTH") or 0) > most:
+        raise Refused("RequestEntityTooLargeException", f"Request must be smaller than {most} bytes", 413)
+    return bytes(environ["wsgi.input"].read(most))
 
 
 def _parsed(body: bytes) -> Document:
@@ -182,7 +227,7 @@ def _refusal(environ: Environ, refused: Refused, request_id: str) -> Reply:
         error = f"<Error><Code>{refused.code}</Code><Message>{escape(refused.message)}</Message></Error>"
         body = f"<ErrorResponse>{error}<RequestId>{request_id}</RequestId></ErrorResponse>" if form else error
         return Reply(refused.status, {"Content-Type": "text/xml"}, body.encode())
-    reply = _json(refused.status, {"__type": refused.code, "message": refused.message})
+    reply = _json(refused.status, {"__type": refused.code, "message": refused.message, **refused.more})
     return Reply(reply.status, {**reply.headers, "x-amzn-ErrorType": refused.code}, reply.body)
 
 
@@ -194,7 +239,8 @@ def _send(environ: Environ, start_response: Any, answer: Reply | Stream, request
         headers["x-amzn-RequestId"] = request_id
     if "content-length" not in names:
         headers["Content-Length"] = str(len(reply.body))
-    start_response(f"{reply.status} {_reason(reply.status)}", list(headers.items()))
+    cookies = [("Set-Cookie", each) for each in reply.cookies]
+    start_response(f"{reply.status} {_reason(reply.status)}", [*headers.items(), *cookies])
     if isinstance(answer, Stream):
         found: Iterable[bytes] = environ["wsgi.file_wrapper"](answer.file, 1 << 18)
         return found

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class Refused(Exception):
-    """Becomes the HTTP answer. code: AWS's exception name; status: of HTTP."""
+    """Becomes the HTTP answer. code: AWS's exception name; status: of HTTP; more: other members of the exception."""
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    def __init__(self, code: str, message: str, status: int = 400, more: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
-        self.code, self.message, self.status = code, message, status
+        self.code, self.message, self.status, self.more = code, message, status, more or {}
 
 
 def invalid(message: str) -> Refused:

@@ -17,11 +17,12 @@ Operation = Callable[[Document], Document]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP answer."""
+    """An HTTP answer. cookies: each goes out as a Set-Cookie of its own."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cookies: tuple[str, ...] = ()
 
 
 Page = Callable[[str, str], Reply]
@@ -34,6 +35,34 @@ class Invocations(Protocol):
 
     def invoke(self, name: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """headers: names in lower case, with dashes. Raises Refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebRequest:
+    """What comes to an address that is no API's. path: as it was sent, quoted; headers: names in lower case.
+
+    read: gives the body, or raises Refused where it is larger than the number of bytes given.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    source: str
+    read: Callable[[int], bytes]
+
+
+@runtime_checkable
+class RestService(Protocol):
+    """A service beside SageMaker, whose operations are told apart by their paths."""
+
+    service: str
+    """As requests are signed for it."""
+
+    def rest_operations(self) -> Mapping[str, Operation]: ...
+
+    def web(self, request: WebRequest) -> Reply | None:
+        """Answers below addresses of its own; None of any other. Raises Refused."""
 
 
 @runtime_checkable
@@ -133,6 +162,20 @@ class Work:
     isolated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A process of this machine that stands for no image: a function's instance. name, log: as Work's.
+
+    environment: all that it gets, beside a folder for temporary files and the marks by which it is found.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    folder: Path
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
 class Running(Protocol):
     """Started work. Every method may be called at any time, from any thread, more than once."""
 
@@ -154,6 +197,13 @@ class Running(Protocol):
 
     def close(self) -> None:
         """End what is left of it; no process, container or root-owned file of it remains."""
+
+
+class RunningProgram(Running, Protocol):
+    """A process of this machine."""
+
+    def memory(self) -> int:
+        """Bytes that it holds at this moment; 0 when it has ended."""
 
 
 class Runner(Protocol):
@@ -184,6 +234,20 @@ class Runners(Protocol):
 
     def close(self) -> None:
         """End everything that this server started."""
+
+
+class Programs(Protocol):
+    """Starts processes that stand for no image."""
+
+    def run(self, program: Program) -> RunningProgram:
+        """Raises KennelError."""
+
+
+class Sessions(Protocol):
+    """STS from inside the server."""
+
+    def keys(self, role_arn: str, session: str) -> Mapping[str, str]:
+        """The variables by which a client signs as a session of the role."""
 
 
 class Changes:
@@ -223,6 +287,9 @@ class House:
     tags: Tags
     closing: threading.Event
     """Set when the server ends: background threads leave."""
+    programs: Programs | None = None
+    sessions: Sessions | None = None
+    """The last two are what functions need; without them there are none."""
 
     def arn(self, resource: str, service: str = "sagemaker") -> str:
         """`arn:aws:sagemaker:REGION:ACCOUNT:resource`."""

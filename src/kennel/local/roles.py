@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kennel.local.errors import invalid
-from kennel.local.moto_side import ACCOUNT, Moto
+from kennel.local.moto_side import ACCOUNT, SESSION_SECONDS, Moto
 from kennel.local.parts import Document
 
 
 class RoleBook:
-    """Implements parts.Roles. Conditions of a trust policy are not looked at."""
+    """Implements parts.Roles and parts.Sessions. Conditions of a trust policy are not looked at."""
 
-    def __init__(self, moto: Moto) -> None:
-        self._moto = moto
+    def __init__(self, moto: Moto, region: str) -> None:
+        self._moto, self._region = moto, region
 
     def check_assumable(self, role_arn: str, principal: str) -> None:
         """Raises Refused, as AWS words it, unless the role exists and trusts the principal."""
@@ -25,6 +25,18 @@ class RoleBook:
                 f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
                 f"'{principal}' to assume the role."
             )
+
+    def keys(self, role_arn: str, session: str) -> Mapping[str, str]:
+        """Implements parts.Sessions. In no journal: what uses them does not outlive the server."""
+        from moto.sts.models import sts_backends
+
+        with self._moto.lock:
+            made = sts_backends[ACCOUNT]["aws"].assume_role(self._region, session, role_arn, "", SESSION_SECONDS, "")
+        return {
+            "AWS_ACCESS_KEY_ID": made.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": made.secret_access_key,
+            "AWS_SESSION_TOKEN": made.session_token,
+        }
 
     def _trust_policy(self, role_arn: str) -> Document | None:
         from moto.iam.models import iam_backends

@@ -19,7 +19,7 @@ from kennel.local.home import State, alone, announced, credentials
 from kennel.local.moto_side import ACCOUNT, Moto
 from kennel.local.objects import ObjectStore
 from kennel.local.page import Interrupt, Page
-from kennel.local.parts import Changes, Clock, House, Interruptible, Invocations, Operation, Reply, Service
+from kennel.local.parts import Changes, Clock, House, Interruptible, Invocations, Operation, Reply, RestService, Service
 from kennel.local.roles import RoleBook
 from kennel.local.runners import Choice, Setting
 from kennel.local.tags import Tagging, TagStore
@@ -34,13 +34,14 @@ BACKLOG = 512
 
 
 def assemble(house: House) -> list[Service]:
-    """SageMaker's parts."""
+    """SageMaker's parts, and Lambda."""
+    from kennel.local.functions import Functions
     from kennel.local.hosting import Hosting
     from kennel.local.training import TrainingJobs
     from kennel.local.tuning import TuningJobs
 
     training = TrainingJobs(house)
-    return [training, TuningJobs(house, training), Hosting(house)]
+    return [training, TuningJobs(house, training), Hosting(house), Functions(house)]
 
 
 def serve(
@@ -88,7 +89,7 @@ def _furnished(
     kept = _kept(home, region, held)
     runners = held.enter_context(closing(Choice(_setting(runner), home)))
     changes = Changes()
-    tags = TagStore(home / "tags", changes)
+    tags, roles = TagStore(home / "tags", changes), RoleBook(kept.moto, region)
     house = House(
         account=ACCOUNT,
         region=region,
@@ -98,11 +99,13 @@ def _furnished(
         objects=kept.objects,
         logs=kept.logs,
         cloudwatch=kept.metrics,
-        roles=RoleBook(kept.moto),
+        roles=roles,
         runners=runners,
         changes=changes,
         tags=tags,
         closing=threading.Event(),
+        programs=runners,
+        sessions=roles,
     )
     there = [*services(house), Tagging(house, tags)]
     held.callback(_close, house, there)
@@ -112,7 +115,8 @@ def _furnished(
     for service in there:
         operations |= service.operations()
     page = Page(house, operations, kept.logs.last_lines, _interrupt(there))
-    return house, Door(region, operations, _invocations(there), kept.moto, kept.objects, page)
+    rest = [each for each in there if isinstance(each, RestService)]
+    return house, Door(region, operations, _invocations(there), kept.moto, kept.objects, page, rest)
 
 
 def _kept(home: Path, region: str, held: ExitStack) -> _Kept:

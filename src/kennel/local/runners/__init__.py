@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from kennel.containers import BUILD, Engine, EngineError
-from kennel.local.parts import Runner
+from kennel.local.parts import Program, Runner, RunningProgram
 from kennel.local.runners.docker import DockerRunner
 from kennel.local.runners.process import ProcessRunner
 from kennel.local.warden import Guard
@@ -55,6 +55,10 @@ class Choice:
             raise missing
         self._say_once(image, missing.message)
         return self._process
+
+    def run(self, program: Program) -> RunningProgram:
+        """Implements parts.Programs. Raises KennelError."""
+        return self._process.run(program)
 
     def close(self) -> None:
         """End everything that this server started."""

@@ -16,13 +16,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
 from kennel.errors import KennelError, one_line
-from kennel.local.parts import Work
+from kennel.local.parts import Program, Work
 from kennel.local.warden import Guard, Mark, end_processes
 
 log = logging.getLogger(__name__)
@@ -100,6 +100,21 @@ class ProcessRunner:
             raise one_line(error) from error
         return RunningProcess(process, mark, folder, port, self)
 
+    def run(self, program: Program) -> RunningProcess:
+        """Raises KennelError."""
+        return self._guard.begin(lambda: self._run(program))
+
+    def _run(self, program: Program) -> RunningProcess:
+        mark = self._guard.mark_for(program.name)
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=f"{mark.folder_prefix()}-"))
+            own = {"HOME": str(folder), "TMPDIR": str(folder)}
+            environment = own | dict(program.environment) | mark.environment()
+            process = _popen(program.arguments, environment, program.folder, program.log, folder)
+        except OSError as error:
+            raise one_line(error) from error
+        return RunningProcess(process, mark, folder, None, self)
+
     def forget(self, running: RunningProcess, port: int | None) -> None:
         """It is gone, and its port free."""
         self._ports.give_back(port)
@@ -112,7 +127,7 @@ class ProcessRunner:
 
 
 class RunningProcess:
-    """Implements parts.Running."""
+    """Implements parts.Running and parts.RunningProgram."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], mark: Mark, folder: Path, port: int | None, runner: ProcessRunner
@@ -135,6 +150,13 @@ class RunningProcess:
         return (
             self.exit_code() == 128 + signal.SIGKILL and not self._killed and _kills_for_memory() > self._kills_before
         )
+
+    def memory(self) -> int:
+        import psutil
+
+        with suppress(psutil.Error):
+            return int(psutil.Process(self._process.pid).memory_info().rss)
+        return 0
 
     def terminate(self) -> None:
         self._process.terminate()  # which looks first whether it still is ours
@@ -226,14 +248,20 @@ def without_proxies(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _spawn(program: Path, work: Work, mark: Mark, folder: Path, port: int | None) -> subprocess.Popen[bytes]:
+    return _popen([str(program)], _environment(work, mark, folder, port), work.root, work.log, folder)
+
+
+def _popen(
+    arguments: Sequence[str], environment: Mapping[str, str], place: Path, log_file: Path, folder: Path
+) -> subprocess.Popen[bytes]:
     """folder: for its temporary files; removed here when it cannot be started."""
     try:
-        work.log.parent.mkdir(parents=True, exist_ok=True)
-        with work.log.open("ab") as lines:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        with log_file.open("ab") as lines:
             return subprocess.Popen(
-                [str(program)],
-                env=_environment(work, mark, folder, port),
-                cwd=work.root,
+                arguments,
+                env=environment,
+                cwd=place,
                 stdin=subprocess.DEVNULL,
                 stdout=lines,
                 stderr=lines,
