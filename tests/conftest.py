@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kennel.artifact import Artifact
 from kennel.hyperparameters import Hyperparameters
 from kennel.pictures.drawings import BREEDS, draw_set
 from kennel.serving.server import free_port, running
@@ -17,9 +18,10 @@ from kennel.training.job import Job
 from kennel.training.run import train
 from kennel.weights.sources import pretrained
 
-pytest_plugins = ["fixtures_artifact", "fixtures_containers", "fixtures_functions", "fixtures_local"]
+pytest_plugins = ["fixtures_artifact", "fixtures_containers", "fixtures_function", "fixtures_lambda", "fixtures_local"]
 
 PICTURES = {"train": 12, "valid": 4, "test": 4}
+PHOTOGRAPHS = {"train": 20, "valid": 5, "test": 5}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -66,3 +68,27 @@ def server(job: Job) -> Iterator[str]:
     settings = ServerSettings(job.model, port=free_port(18080))
     with running(settings):
         yield f"http://127.0.0.1:{settings.port}"
+
+
+@pytest.fixture(scope="session")
+def photographs(drawings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """10 breeds × 20 / 5 / 5 of a data set of photographs; the drawn set where none is named."""
+    source = os.environ.get("KENNEL_PHOTOGRAPHS")
+    if not source:
+        return drawings
+    folder = tmp_path_factory.mktemp("photographs")
+    for split, count in PHOTOGRAPHS.items():
+        for label in sorted((Path(source) / split).iterdir())[:10]:
+            (folder / split / label.name).mkdir(parents=True)
+            for path in sorted(label.iterdir())[:count]:
+                shutil.copy(path, folder / split / label.name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(photographs: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    out = tmp_path_factory.mktemp("trained")
+    job = Job(photographs, out / "model", out / "output", out / "checkpoints", cache / "training")
+    found = train(job, Hyperparameters())
+    assert found is not None
+    return found

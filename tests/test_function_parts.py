@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fixtures_functions import zipped
 
+from fixtures_lambda import zipped
 from kennel.local.errors import Refused
 from kennel.local.functions import code, web
 from kennel.local.functions.book import chosen

@@ -19,8 +19,8 @@ import httpx
 import psutil
 import pytest
 from botocore.exceptions import ClientError
-from tests.fixtures_functions import FUNCTION, Gate, Lambda, connected, role_in, zipped
 
+from fixtures_lambda import FUNCTION, Gate, Lambda, connected, role_in, zipped
 from kennel.local.background import start_in_background, stop
 from kennel.local.home import state
 
