@@ -37,7 +37,9 @@ const carried = new DataTransfer();
 carried.items.add(new File([bytes], name, { type }));
 document.getElementById("drop").dispatchEvent(new DragEvent("drop", { bubbles: true, dataTransfer: carried }));
 """
-PASTE = DROP.replace("DragEvent(\"drop\", { bubbles: true, dataTransfer:", "ClipboardEvent(\"paste\", { bubbles: true, clipboardData:")
+PASTE = DROP.replace(
+    'DragEvent("drop", { bubbles: true, dataTransfer:', 'ClipboardEvent("paste", { bubbles: true, clipboardData:'
+)
 BELOW = "/_url/abcdef"
 
 
@@ -152,9 +154,7 @@ class TestAsking:
         assert float(str(width).rstrip("%")) > 20
         picture_of(page, "answered")
 
-    def test_a_photograph_that_is_pasted(
-        self, page: WebDriver, real: Endpoint, photograph: tuple[Path, str]
-    ) -> None:
+    def test_a_photograph_that_is_pasted(self, page: WebDriver, real: Endpoint, photograph: tuple[Path, str]) -> None:
         drop(page, photograph[0], script=PASTE)
         assert breed_of(photograph[1]) in until_text(page, "status", "Most likely")
 
@@ -215,9 +215,7 @@ class TestTrouble:
         assert endpoint.asked == []
         picture_of(page, "refused")
 
-    def test_an_endpoint_that_is_down(
-        self, page: WebDriver, endpoint: Endpoint, photograph: tuple[Path, str]
-    ) -> None:
+    def test_an_endpoint_that_is_down(self, page: WebDriver, endpoint: Endpoint, photograph: tuple[Path, str]) -> None:
         endpoint.error(400, "ValidationError")
         drop(page, photograph[0])
         said = until_text(page, "error")
