@@ -151,13 +151,15 @@ class TestByCurl:
 
 def pythons() -> list[str]:
     """Other Pythons on this machine: the mission's version and that of the default runtime, as far as they are here."""
-    kept = [each for version in ("3.10", "3.13") for each in Path.home().glob(f".pyenv/versions/{version}.*/bin/python")]
+    kept = [
+        each for version in ("3.10", "3.13") for each in Path.home().glob(f".pyenv/versions/{version}.*/bin/python")
+    ]
     named = [found for version in ("3.10", "3.13") if (found := shutil.which(f"python{version}"))]
     return list({version_of(each): each for each in (*named, *map(str, kept)) if version_of(each)}.values())
 
 
 def version_of(python: str) -> str:
-    """"" for what does not run (pyenv leaves names on the path that lead nowhere)."""
+    """ "" for what does not run (pyenv leaves names on the path that lead nowhere)."""
     code = "import ssl, sys; print('%d.%d' % sys.version_info[:2])"
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
 

@@ -13,6 +13,7 @@ from kennel.pictures import dataset
 from kennel.pictures.decode import crop
 from kennel.serving.choice import proven
 
+
 def test_a_linear_probe_on_good_features_knows_the_breeds(trained: Artifact) -> None:
     engines = trained.card.engines
     assert engines["float32"].accuracy > 0.8
