@@ -23,7 +23,7 @@ from kennel.serving import server as serving
 from kennel.training.job import Job
 
 if TYPE_CHECKING:
-    from tests.fixtures_containers import Container, Engine
+    from fixtures_containers import Container, Engine
 
 ROOT = Path(__file__).parent.parent
 

@@ -22,7 +22,7 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 
 import function
@@ -118,11 +118,11 @@ def photograph(photographs: Path, answerer: Answerer) -> tuple[Path, str]:
 
 
 def run(page: WebDriver, script: str, *arguments: str) -> Any:
-    return page.execute_script(script, *arguments)  # type: ignore[no-untyped-call]
+    return page.execute_script(script, *arguments)
 
 
 def devtools(page: WebDriver, command: str, values: dict[str, Any]) -> None:
-    page.execute_cdp_cmd(command, values)  # type: ignore[attr-defined]
+    page.execute_cdp_cmd(command, values)
 
 
 def drop(page: WebDriver, path: Path, kind: str = "image/jpeg", script: str = DROP) -> None:
@@ -235,11 +235,15 @@ class TestTrouble:
         drop(page, photograph[0])
         assert "The classifier has too much to do." in until_text(page, "error")
 
-    def test_nobody_at_all(self, browser: WebDriver, endpoint: Endpoint, client: Any, photograph: Any) -> None:
-        with opened(browser, client) as page:
-            pass
+    def test_no_network_at_all(self, page: WebDriver, endpoint: Endpoint, photograph: tuple[Path, str]) -> None:
+        devtools(page, "Network.enable", {})
+        network = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        devtools(page, "Network.emulateNetworkConditions", network)
         drop(page, photograph[0])
         assert "Nobody answers." in until_text(page, "error")
+        devtools(page, "Network.emulateNetworkConditions", network | {"offline": False})
+        drop(page, photograph[0])
+        assert "Most likely" in until_text(page, "status", "Most likely")
 
     def test_a_slow_endpoint_is_waited_for_with_patience_and_words(
         self, page: WebDriver, real: Endpoint, photograph: tuple[Path, str]

@@ -31,7 +31,7 @@ class Images(Section):
 
 
 class Roles(Section):
-    """Names of IAM roles; "" derives PROJECT-training, -endpoint, -function. Made, and scoped, where they are missing."""
+    """Names of IAM roles; "" derives PROJECT-training, -endpoint, -function. Made and scoped where they are missing."""
 
     training: str = ""
     endpoint: str = ""
@@ -98,8 +98,8 @@ class Endpoint(Section):
 
 
 class Function(Section):
-    """In front of the endpoint. provisioned: instances that are always there, billed while idle; reserved: how many there
-    may be at all, 0 for the account's limit; s3_bucket: "" refuses s3:// addresses."""
+    """In front of the endpoint. provisioned: instances that are always there, billed while idle; reserved: how many
+    there may be at all, 0 for the account's limit; s3_bucket: "" refuses s3:// addresses."""
 
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9-_]{1,64}$")] = "DogBreedClassifierInference"
     runtime: Literal["python3.10", "python3.11", "python3.12", "python3.13", "python3.14"] = "python3.13"

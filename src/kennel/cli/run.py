@@ -46,7 +46,7 @@ def run(
     settings_file: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="The summary, for machines.")] = False,
 ) -> None:
-    """Data, channels, features, tuning, the best once more, endpoint, function, prediction: the same calls on either side.
+    """Data, channels, features, tuning, the best again, endpoint, function, prediction: the same calls on either side.
 
     Nothing that costs money starts before its estimate was shown and agreed to. Ended at any moment, --resume goes on.
     """

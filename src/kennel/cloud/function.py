@@ -10,6 +10,7 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -94,9 +95,9 @@ def _read(answer: dict[str, Any]) -> dict[str, Any]:
     if status == 200:
         result: dict[str, Any] = said
         return result
-    kind = PictureError if status < 500 and status != 424 else ServerError
-    arguments = ("unknown", said["error"]) if kind is PictureError else (said["error"],)
-    raise kind(*arguments, said.get("remedy", ""))
+    if status < 500 and status != 424:
+        raise PictureError("unknown", said["error"], said.get("remedy", ""))
+    raise ServerError(said["error"], said.get("remedy", ""))
 
 
 class _Work:
@@ -192,10 +193,8 @@ class _Work:
     def _keep_log(self, plan: FunctionPlan) -> None:
         """Made before Lambda would make it, which keeps logs for ever."""
         logs = self._cloud.client("logs")
-        try:
+        with suppress(logs.exceptions.ResourceAlreadyExistsException):
             logs.create_log_group(logGroupName=plan.group, tags=dict(plan.tags))
-        except logs.exceptions.ResourceAlreadyExistsException:
-            pass
         logs.put_retention_policy(**requests.retention_request(plan))
 
     def _create(self, plan: FunctionPlan) -> None:
@@ -250,10 +249,8 @@ class _Work:
         return now.get("Status") == "READY"
 
     def _allow(self, statement: str) -> None:
-        try:
+        with suppress(self._lambda.exceptions.ResourceConflictException):  # there already
             self._lambda.add_permission(**requests.permission_request(self._name, statement))
-        except self._lambda.exceptions.ResourceConflictException:
-            return  # there already
 
     def _until(self, look: Callable[[], bool], what: str) -> None:
         waited = 0.0

@@ -120,7 +120,7 @@ def reserved_request(plan: FunctionPlan) -> Request:
 
 
 def url_request(name: str) -> Request:
-    """CreateFunctionUrlConfig's request: for everybody. No CORS: the function answers that itself, for all of its events
+    """CreateFunctionUrlConfig's request: for everybody. No CORS: the function answers that itself, for all its events
     alike, and with both AWS would send the headers twice."""
     more = {"AuthType": "NONE", "InvokeMode": "BUFFERED"}
     return _checked("CreateFunctionUrlConfig", {"FunctionName": name, "Qualifier": ALIAS, **more})

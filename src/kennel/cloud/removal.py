@@ -19,8 +19,8 @@ ORDER = (
     PROVISIONED, URL, ALIASES, FUNCTION, TARGET, TUNING.word, TRAINING.word, ENDPOINT.word, CONFIG.word, MODEL.word,
     STREAMS, GROUP, OBJECTS, BUCKET, ROLE, IMAGES,
 )  # fmt: skip
-"""What is on the left must be gone before what is on the right is touched: a function asks an endpoint; scaling holds an endpoint, an endpoint its
-configuration; jobs write logs and objects, and work under roles."""
+"""What is on the left must be gone before what is on the right is touched: a function asks an endpoint, scaling holds
+one, an endpoint its configuration; jobs write logs and objects, and work under roles."""
 
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 MOST_OBJECTS = 1000
