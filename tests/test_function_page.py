@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 from PIL import Image
 from selenium import webdriver
+from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 
 import function
@@ -93,7 +93,8 @@ def page(browser: WebDriver, endpoint: Endpoint, client: Any) -> Iterator[WebDri
     """The page, open, below a path as the local AWS serves it; nothing on it may break a rule of its policy."""
     with opened(browser, client) as found:
         yield found
-    severe = [each for each in browser.get_log("browser") if "Content Security" in each["message"]]
+    found = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    severe = [each for each in found if "Content Security" in each["message"]]
     assert severe == []
 
 

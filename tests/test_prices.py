@@ -8,7 +8,8 @@ import pytest
 from kennel.cloud.prices import HOURS_A_MONTH, Prices, Region, estimate, load, usd
 from kennel.settings import Settings, parse
 
-MADE = Prices("2026-11-01", {"us-east-1": Region({"ml.g4dn.xlarge": 1.0, "ml.m5.large": 0.1}, 0.73, 0.02, 0.001 / 3600)})
+HERE = Region({"ml.g4dn.xlarge": 1.0, "ml.m5.large": 0.1}, 0.73, 0.02, 0.001 / 3600)
+MADE = Prices("2026-11-01", {"us-east-1": HERE})
 
 
 def test_the_file_of_prices_is_whole_and_dated() -> None:

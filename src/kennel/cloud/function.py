@@ -106,6 +106,7 @@ class _Work:
     def __init__(self, cloud: Cloud, name: str, tell: Tell, sleep: Sleep) -> None:
         self._cloud, self._name, self._tell, self._sleep = cloud, name, tell, sleep
         self._lambda = cloud.client("lambda")
+        self._told = ""
 
     def bring_up(self, plan: FunctionPlan) -> Literal["created", "updated", "unchanged"]:
         """Log, code and configuration."""
@@ -243,10 +244,15 @@ class _Work:
         """Raises JobFailed."""
         now = self._provisioned() or {}
         ready, asked = (now.get(f"{word}ProvisionedConcurrentExecutions", 0) for word in ("Available", "Requested"))
-        self._tell(f"{ready} of {asked} instances are ready")
+        self._tell_once(f"{ready} of {asked} instances are ready")
         if now.get("Status") == "FAILED":
             raise JobFailed(f"provisioned concurrency of {self._name}", now.get("StatusReason", ""))
         return now.get("Status") == "READY"
+
+    def _tell_once(self, text: str) -> None:
+        if text != self._told:
+            self._told = text
+            self._tell(text)
 
     def _allow(self, statement: str) -> None:
         with suppress(self._lambda.exceptions.ResourceConflictException):  # there already
