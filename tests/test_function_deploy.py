@@ -160,7 +160,8 @@ class TestDeploying:
             function.deploy(cloud, plan, quiet)
 
     def test_a_role_that_lambda_does_not_know_yet_is_waited_for(self, cloud: Cloud, plan: FunctionPlan) -> None:
-        iam, slept = cloud.client("iam"), []
+        iam = cloud.client("iam")
+        slept: list[float] = []
 
         def sleep(seconds: float) -> None:
             if not slept:

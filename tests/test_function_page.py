@@ -52,8 +52,8 @@ BELOW = "/_url/abcdef"
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
     """Debian's Chromium, without a screen."""
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    assert program, "apt-get install chromium chromium-driver"
-    assert driver, "apt-get install chromium-driver"
+    if not program or not driver:
+        pytest.skip("there is no Chromium here; install it: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = program
     for each in (
