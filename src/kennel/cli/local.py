@@ -169,14 +169,20 @@ def _call(state: State, path: str, method: str = "GET") -> Any:
         raise ServerError(f"the local AWS does not answer ({error})", "Start it: kennel local up") from error
 
 
+def _more(each: dict[str, Any]) -> str:
+    """Of a function: where its aliases lead, and what is provisioned."""
+    aliases = [f"{name} → {version}" for name, version in each.get("aliases", {}).items()]
+    return ", ".join(aliases + [f"{one['qualifier']}: {one['ready']} ready" for one in each.get("provisioned", [])])
+
+
 def _print(found: dict[str, Any]) -> None:
     out.print(
         f"{found['url']}  {found['region']}  account {found['account']}  state in {found['home']}", highlight=False
     )
-    for title, key in (("endpoints", "endpoints"), ("tuning jobs", "tuning_jobs"), ("training jobs", "training_jobs")):
-        table = Table(show_header=False, box=None)
+    for key in ("endpoints", "functions", "tuning_jobs", "training_jobs"):
+        title, table = key.replace("_", " "), Table(show_header=False, box=None)
         for each in found[key]:
             detail = each["detail"] if each["detail"] != each["status"] else ""
-            table.add_row(each["name"], each["status"], detail)
+            table.add_row(each["name"], each["status"], detail or _more(each), *each.get("urls", []))
         out.print(title, style="bold")
         out.print(table if found[key] else "  none")

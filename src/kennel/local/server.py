@@ -114,8 +114,9 @@ def _furnished(
     operations: dict[str, Operation] = {}
     for service in there:
         operations |= service.operations()
-    page = Page(house, operations, kept.logs.last_lines, _interrupt(there))
     rest = [each for each in there if isinstance(each, RestService)]
+    shown = {name: each for service in rest for name, each in service.rest_operations().items()} | operations
+    page = Page(house, shown, kept.logs.last_lines, _interrupt(there))
     return house, Door(region, operations, _invocations(there), kept.moto, kept.objects, page, rest)
 
 
