@@ -56,7 +56,7 @@ def lambda_(emulator: Path, any_endpoint: Endpoint, tmp_path_factory: pytest.Tem
         shutil.copy(function.PAGE.with_name(name), task)
     ports = [free_port(), free_port()]
     command = [
-        emulator, "--runtime-interface-emulator-address", f"127.0.0.1:{ports[0]}",
+        str(emulator), "--runtime-interface-emulator-address", f"127.0.0.1:{ports[0]}",
         "--runtime-api-address", f"127.0.0.1:{ports[1]}", sys.executable, "-m", "awslambdaric", "function.handler",
     ]  # fmt: skip
     given = environment(any_endpoint.url) | {"LAMBDA_TASK_ROOT": str(task), "AWS_LAMBDA_FUNCTION_TIMEOUT": "20"}
@@ -168,9 +168,8 @@ def test_every_python_here_gives_the_same_answers(
     endpoint: Endpoint, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     for name in BORROWED:
-        found = __import__(name.removesuffix(".py")).__file__
-        source = Path(found) if name.endswith(".py") else Path(found).parent
-        (tmp_path / name).symlink_to(source)
+        found = Path(str(__import__(name.removesuffix(".py")).__file__))
+        (tmp_path / name).symlink_to(found if name.endswith(".py") else found.parent)
     given = [each for each, _, _ in BROKEN.values()] + [{"image": BASE64}]
     given += [{"url": f"http://{host}/"} for host in LITERAL if "." in host or ":" in host]
     given += [event(form, JPEG) for form in FORMS] + [event(form, method="GET") for form in FORMS]
