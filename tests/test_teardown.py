@@ -220,25 +220,14 @@ def test_the_order_is_aws_own() -> None:
     kinds = [each.kind for each in in_order(shuffled)]
     assert kinds == list(ORDER)
     assert kinds[:4] == ["provisioned concurrency", "function URL", "alias", "function"]
-    assert (
-        kinds[4:10]
-        == [
-            "scalable target",
-            "tuning job",
-            "training job",
-            "endpoint",
-            "endpoint configuration",
-            "model",
-        ]
-        == [
-            "scalable target",
-            "tuning job",
-            "training job",
-            "endpoint",
-            "endpoint configuration",
-            "model",
-        ]
-    )
+    assert kinds[4:10] == [
+        "scalable target",
+        "tuning job",
+        "training job",
+        "endpoint",
+        "endpoint configuration",
+        "model",
+    ]
     assert kinds.index("objects") < kinds.index("bucket")
 
 
