@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -45,10 +46,11 @@ def up(
     """Start it, with everything that it kept: buckets, jobs, endpoints. Where one runs already, tell its address."""
     settings = _with(settings_of.load(settings_file), port, runner)
     if foreground:
-        from kennel.local.server import serve
+        from kennel.local.server import assemble, serve
 
+        services = partial(assemble, concurrency=settings.local.concurrency)
         home, told = _home(settings), lambda url: err.print(f"local AWS on {url}; Ctrl-C ends it", highlight=False)
-        raise typer.Exit(serve(home, settings.local.port, settings.region, settings.local.runner, told))
+        raise typer.Exit(serve(home, settings.local.port, settings.region, settings.local.runner, told, services))
     found, _ = running(settings)
     out.print(found.url, highlight=False)
     err.print('use it from any client: eval "$(kennel local env)"; see it in a browser: its address')
@@ -96,7 +98,8 @@ def running(settings: Settings) -> tuple[State, bool]:
     home = _home(settings)
     if found := state(home):
         return found, False
-    return start_in_background(home, settings.local.port, settings.region, settings.local.runner), True
+    local = settings.local
+    return start_in_background(home, local.port, settings.region, local.runner, local.concurrency), True
 
 
 def there(side: Literal["local", "aws"], settings: Settings) -> Cloud:
