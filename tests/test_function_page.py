@@ -29,9 +29,16 @@ import function
 from fixtures_function import Endpoint, function_url
 from function import Function, Web
 from kennel.artifact import Artifact
+from kennel.cloud import roles
+from kennel.cloud.function import deploy
+from kennel.cloud.function_requests import plan_of
+from kennel.cloud.package import package
+from kennel.cloud.session import connect
+from kennel.local.background import start_in_background, stop
 from kennel.pictures import dataset
 from kennel.serving.answer import Answerer, Request
 from kennel.serving.choice import proven
+from kennel.settings import parse
 
 DROP = """
 const [name, type, content] = arguments;
@@ -310,6 +317,25 @@ class TestForEverybody:
             found.append(run(page, ground))
         devtools(page, "Emulation.setEmulatedMedia", {"features": []})
         assert found == ["rgb(250, 247, 242)", "rgb(23, 19, 15)"]
+
+
+def test_it_works_at_the_address_that_the_local_aws_gives_it(
+    browser: WebDriver, photograph: tuple[Path, str], tmp_path: Path
+) -> None:
+    """Deployed for real; there is no endpoint behind it, which it then says."""
+    found = start_in_background(tmp_path, 0, "us-east-1", "process")
+    try:
+        keys = (found.access_key_id, found.secret_access_key)
+        cloud = connect("local", parse({"function": {"provisioned": 1}}), found.url, keys)
+        role = roles.ensure(cloud, roles.function_role(cloud))
+        done = deploy(cloud, plan_of(cloud.settings, role, package()), lambda text: None)
+        browser.get(done.url)
+        drop(browser, photograph[0])
+        assert "The classifier cannot be asked just now." in until_text(browser, "error")
+        browser.find_element(By.ID, "url").send_keys("https://127.0.0.1/", Keys.ENTER)
+        assert "Addresses that are not public are not fetched." in until_text(browser, "error", "not public")
+    finally:
+        stop(tmp_path)
 
 
 def picture_of(page: WebDriver, name: str) -> None:
