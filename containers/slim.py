@@ -1,4 +1,4 @@
-"""Take out of a virtual environment what an image never uses: `slim.py VENV training|serving-cpu|serving-gpu`.
+"""Take out of a virtual environment what an image never uses: `slim.py VENV training|serving-cpu|serving-gpu|function`.
 
 What goes is listed here with its reason, and stays proven by the images' own tests: they train, quantise and serve.
 Prints what each took up; 0.0 MB is what this build of a package does not have. Standard library only.
@@ -87,6 +87,7 @@ def patterns(image: str) -> dict[str, str]:
         "training": EVERYWHERE | TORCH | TRAINING,
         "serving-cpu": EVERYWHERE | SERVING | CPU,
         "serving-gpu": EVERYWHERE | TORCH | SERVING,
+        "function": EVERYWHERE | CPU,
     }[image]
 
 

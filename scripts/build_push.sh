@@ -5,6 +5,7 @@ set -euo pipefail
 usage() {
   cat <<'USAGE'
 Usage: scripts/build_push.sh training|serving|all [options]
+       scripts/build_push.sh function                (for docker-compose.yml alone; it is not pushed)
 
   --cpu                    the serving image without torch and CUDA, for ml.m5.large and the like
                            (the training image is the same either way)
@@ -71,7 +72,7 @@ one_image() {
 parse() {
   while (($#)); do
     case "$1" in
-      training | serving) IMAGES+=("$1") ;;
+      training | serving | function) IMAGES+=("$1") ;;
       all) IMAGES+=(training serving) ;;
       --cpu) CPU=yes ;;
       --push) PUSH=yes ;;
@@ -86,6 +87,8 @@ parse() {
     esac
     shift
   done
+  [[ -z $PUSH || ! ${IMAGES[*]} =~ function ]] ||
+    fail "Lambda takes the function as a zip, not this image" "Deploy it: kennel function deploy"
   ((${#IMAGES[@]})) || fail "no image is named" "Say training, serving or all"
   [[ $PLATFORM == linux/amd64 ]] || fail "SageMaker does not run $PLATFORM" "Leave --platform at linux/amd64"
   [[ -z $ACCOUNT || $ACCOUNT =~ ^[0-9]{12}$ ]] || fail "'$ACCOUNT' is no AWS account" "Give its 12 digits"

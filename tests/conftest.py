@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kennel import artifact
+from kennel.artifact import Artifact
 from kennel.hyperparameters import Hyperparameters
 from kennel.pictures.drawings import BREEDS, draw_set
 from kennel.serving.server import free_port, running
@@ -19,11 +21,20 @@ from kennel.training.run import train
 from kennel.weights.sources import pretrained
 
 if TYPE_CHECKING:
-    from tests.fixtures_shared import Shared
+    from fixtures_shared import Shared
 
-pytest_plugins = ["fixtures_shared", "fixtures_artifact", "fixtures_containers", "fixtures_local"]
+pytest_plugins = [
+    "fixtures_shared",
+    "fixtures_artifact",
+    "fixtures_containers",
+    "fixtures_function",
+    "fixtures_lambda",
+    "fixtures_local",
+]
 
 PICTURES = {"train": 12, "valid": 4, "test": 4}
+PHOTOGRAPHED = 8
+PHOTOGRAPHS = {"train": 6, "valid": 3, "test": 5}
 FEW = {"train": 3, "valid": 2, "test": 2}
 FIGURE = "figure"
 LONGEST = [
@@ -124,3 +135,30 @@ def server(job: Job, worker: int) -> Iterator[str]:
     settings = ServerSettings(job.model, port=free_port(18080 + 10 * worker))
     with running(settings):
         yield f"http://127.0.0.1:{settings.port}"
+
+
+@pytest.fixture(scope="session")
+def photographs(drawings: Path, shared: Shared) -> Path:
+    """8 breeds × 6 / 3 / 5 of a data set of photographs; the drawn set where none is named."""
+    source = os.environ.get("KENNEL_PHOTOGRAPHS")
+
+    def copy(folder: Path) -> None:
+        for split, count in PHOTOGRAPHS.items():
+            for label in sorted((Path(str(source)) / split).iterdir())[:PHOTOGRAPHED]:
+                (folder / split / label.name).mkdir(parents=True)
+                for path in sorted(label.iterdir())[:count]:
+                    shutil.copy(path, folder / split / label.name)
+
+    return shared.once("photographs", copy) if source else drawings
+
+
+@pytest.fixture(scope="session")
+def trained(photographs: Path, cache: Path, shared: Shared) -> Artifact:
+    """A classifier of them; what it computed is in the cache."""
+
+    def run(out: Path) -> None:
+        train(_job(photographs, out, out / "cache"), Hyperparameters())
+
+    made = shared.once("trained", run)
+    shutil.copytree(made / "cache", cache / "training", dirs_exist_ok=True)
+    return artifact.load(made / "model")

@@ -19,7 +19,7 @@ from kennel.pictures.drawings import BREEDS, draw
 from kennel.weights import FEATURES, Weights, random_weights
 
 if TYPE_CHECKING:
-    from tests.fixtures_shared import Shared
+    from fixtures_shared import Shared
 
 LABELS = ["005.Alaskan_malamute", "016.Beagle", "057.Dalmatian"]
 

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 if TYPE_CHECKING:
-    from tests.fixtures_shared import Shared
+    from fixtures_shared import Shared
 
 ROOT = Path(__file__).parent.parent
 PREPARED = {"KENNEL_BASE_IMAGE": "kennel-base:bookworm", "KENNEL_WHEELS_IMAGE": "kennel-wheels:torch"}
@@ -178,6 +178,11 @@ def training_image(engine: Engine, prepared: dict[str, str], shared: Shared) -> 
 def serving_image(engine: Engine, prepared: dict[str, str], shared: Shared) -> Iterator[str]:
     """The CPU form."""
     yield from _built(engine, prepared, shared, "serving", "--cpu")
+
+
+@pytest.fixture(scope="session")
+def function_image(engine: Engine, prepared: dict[str, str]) -> Iterator[str]:
+    yield from _built(engine, prepared, "function")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.profiles import START, profile, steps, wait_for
 
 from kennel.debugger.advice import ENOUGH, Facts, examine
 from kennel.debugger.profile import Profile, ProfileReader, read_profile
@@ -23,6 +22,7 @@ from kennel.debugger.profiler_rules import evaluate
 from kennel.debugger.profiler_settings import ProfilerSettings
 from kennel.debugger.sampler import Sampler
 from kennel.debugger.steps import StepClock
+from profiles import START, profile, steps, wait_for
 
 N = 100
 

@@ -29,7 +29,7 @@ from kennel.network import backbone_of, build, new_head
 from kennel.weights import FEATURES
 
 if TYPE_CHECKING:
-    from tests.fixtures_artifact import Ingredients
+    from fixtures_artifact import Ingredients
 
 Change = Callable[[dict[str, Any]], object]
 

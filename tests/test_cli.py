@@ -41,6 +41,7 @@ COMMANDS = [
     "data draw",
 ]
 COMMANDS += ["local", "local up", "local down", "local status", "local env", "local interrupt"]
+COMMANDS += ["function", "function deploy", "function invoke", "function url", "function logs"]
 COMMANDS += ["artifact", "artifact show", "artifact prove", "artifact pack"]
 
 

@@ -23,7 +23,7 @@ from kennel.serving import server as serving
 from kennel.training.job import Job
 
 if TYPE_CHECKING:
-    from tests.fixtures_containers import Container, Engine
+    from fixtures_containers import Container, Engine
 
 ROOT = Path(__file__).parent.parent
 
@@ -307,18 +307,28 @@ print(*[pid for pid in ppid if name.get(ppid.get(ppid[pid])) == "java"])
 """Java's child is the model's template process; the workers are its children."""
 
 
-@pytest.fixture
-def endpoint(
-    engine: Engine, compose: dict[str, str], serving_image: str, job: Job, tmp_path: Path
-) -> Iterator[Container]:
+@dataclass(frozen=True)
+class Composed:
+    """What `docker compose up` has started."""
+
+    endpoint: Container
+    function: Container
+
+
+@pytest.fixture(scope="module")
+def composed(
+    engine: Engine, compose: dict[str, str], serving_image: str, function_image: str, job: Job
+) -> Iterator[Composed]:
     """`docker compose up` of the repository's own file."""
     project = f"kennel-{engine.label[-12:]}"
-    values = {"KENNEL_IMAGE": serving_image, "KENNEL_ARTIFACT": str(job.model)}
-    environment = compose | values | {"KENNEL_PORT": str(serving.free_port(19080))}
+    values = {"KENNEL_IMAGE": serving_image, "KENNEL_FUNCTION_IMAGE": function_image, "KENNEL_ARTIFACT": str(job.model)}
+    ports = {"KENNEL_PORT": str(serving.free_port(19080)), "KENNEL_PAGE_PORT": str(serving.free_port(19180))}
+    environment = compose | values | ports
     command = ["compose", "--project-name", project, "--file", str(ROOT / "docker-compose.yml")]
     try:
         engine.docker(*command, "up", "--detach", "--wait", "--no-build", env=environment)
-        yield engine.container(engine.docker(*command, "ps", "--quiet", env=environment).stdout.strip())
+        names = [engine.docker(*command, "ps", "--quiet", each, env=environment) for each in ("endpoint", "function")]
+        yield Composed(*(engine.container(each.stdout.strip()) for each in names))
     finally:
         engine.docker(*command, "down", "--timeout", "30", env=environment)
     for kind in ("container", "network", "volume"):
@@ -332,8 +342,9 @@ def workers_of(container: Container) -> set[str]:
 
 class TestCompose:
     def test_the_endpoint_answers_and_a_killed_worker_comes_back_under_load(
-        self, endpoint: Container, job: Job, photo: bytes, tell: Callable[[str], None]
+        self, composed: Composed, job: Job, photo: bytes, tell: Callable[[str], None]
     ) -> None:
+        endpoint = composed.endpoint
         assert endpoint.state["Health"]["Status"] == "healthy"
         host = endpoint.engine.inspect(endpoint.name)["HostConfig"]
         assert (host["NanoCpus"], host["Memory"], host["Init"]) == (2_000_000_000, 8 << 30, True)
@@ -373,13 +384,31 @@ class TestCompose:
         assert len(now - before) == 1, "the killed worker is back"
         return statuses
 
+    def test_the_function_and_its_page_are_one_address_in_front_of_it(self, composed: Composed, photo: bytes) -> None:
+        function, url = composed.function, composed.function.address
+        assert url.startswith("http://127.0.0.1:")
+        found = function.engine.inspect(function.name)
+        assert (found["Config"]["User"], found["HostConfig"]["ReadonlyRootfs"]) == ("65534:65534", True)
+        page = httpx.get(url)
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        answer = httpx.post(url, content=photo, headers={"Content-Type": "image/jpeg"}, timeout=30)
+        assert answer.json()["scores"] == pytest.approx(scores_of(composed.endpoint.ask(photo)), abs=1e-6)
+        assert httpx.post(url, content=b"no picture", headers={"Content-Type": "image/jpeg"}).status_code == 422
+        assert httpx.get(url, headers={"Host": "evil.example"}).status_code == 403
+        function.until_printed("REPORT RequestId: ")
+        assert "Init Duration" not in function.logs()  # its instances were there before anybody asked
+        composed.endpoint.stop()
+        gone = httpx.post(url, content=photo, headers={"Content-Type": "image/jpeg"}, timeout=30)
+        assert gone.status_code == 503, gone.text
+
     def test_a_folder_that_is_no_artifact_is_told(
         self, engine: Engine, compose: dict[str, str], serving_image: str, tmp_path: Path
     ) -> None:
         values = {"KENNEL_IMAGE": serving_image, "KENNEL_ARTIFACT": str(tmp_path / "nowhere"), "KENNEL_PORT": "19999"}
         project = f"kennel-{engine.label[-12:]}-x"
         command = ["compose", "--project-name", project, "--file", str(ROOT / "docker-compose.yml")]
-        done = engine.docker(*command, "up", "--detach", "--wait", "--no-build", check=False, env=compose | values)
+        up = ("up", "--detach", "--wait", "--no-build", "endpoint")
+        done = engine.docker(*command, *up, check=False, env=compose | values)
         engine.docker(*command, "down", env=compose | values)
         assert done.returncode
         assert "bind source path does not exist" in done.stderr

@@ -105,7 +105,7 @@ class TestTheDockerfiles:
 
     def test_compose_stands_on_the_same_bases(self) -> None:
         text = (ROOT / "docker-compose.yml").read_text()
-        assert re.findall(r"KENNEL_BASE_IMAGE:-([^}]+)", text) == ["debian:bookworm-slim", CUDA]
+        assert re.findall(r"KENNEL_BASE_IMAGE:-([^}]+)", text) == ["debian:bookworm-slim", "debian:bookworm-slim", CUDA]
 
     def test_the_last_stage_installs_python_and_nothing_to_build_with(self, image: str, file: Dockerfile) -> None:
         installed = re.findall(r"--no-install-recommends (.*?) &&", file.last.only("RUN").text)
@@ -189,10 +189,43 @@ class TestTheDockerfiles:
         assert found == golden.read_text()
 
 
-def test_both_images_are_built_alike() -> None:
-    training, serving = (parsed(path_of(image).read_text()).stages for image in IMAGES)
+def test_the_images_are_built_alike() -> None:
+    training, serving, function = (parsed(path_of(image).read_text()).stages for image in (*IMAGES, "function"))
     for stage in ("wheels", "compiler", "source"):
-        assert training[stage] == serving[stage], stage
+        assert training[stage] == serving[stage] == function[stage], stage
+
+
+class TestTheFunctionsImage:
+    @pytest.fixture
+    def file(self) -> Dockerfile:
+        return parsed(path_of("function").read_text())
+
+    def test_it_stands_on_a_slim_base_and_runs_as_nobody(self, file: Dockerfile) -> None:
+        assert file.arguments == ("BASE_IMAGE=debian:bookworm-slim", "WHEELS_IMAGE=scratch")
+        assert file.last.only("USER").text == "65534:65534"
+        assert json.loads(file.last.only("CMD").text)[:3] == ["python", "-m", "kennel.local.front"]
+
+    def test_it_installs_what_it_names_and_proves_that_it_imports(self, file: Dockerfile) -> None:
+        assert "requirements.py only awslambdaric boto3 " in file.stages["requirements"].only("RUN").text
+        install, slim, prove = (each.text for each in file.stages["dependencies"].all("RUN"))
+        assert install.endswith("&& /opt/kennel/bin/pip check")
+        assert slim.endswith("slim.py /opt/kennel function")
+        assert 'python -c "import awslambdaric' in prove
+
+    def test_the_function_is_mounted_and_its_page_reached_from_this_machine_only(self) -> None:
+        text = (ROOT / "docker-compose.yml").read_text()
+        service = text[text.index("\n  function:") : text.index("\n  gpu:")]
+        assert re.findall(r"ports: \[(.*)\]", service) == ['"127.0.0.1:${KENNEL_PAGE_PORT:-8090}:8080"']
+        assert "source: ./lambda\n        target: /var/task\n        read_only: true" in service
+        for line in ("read_only: true", "cap_drop: [ALL]", "security_opt: [no-new-privileges:true]"):
+            assert f"\n    {line}\n" in service
+
+    def test_the_last_stage_is_the_golden_one(self, file: Dockerfile) -> None:
+        golden = GOLDEN / "dockerfile-function.txt"
+        found = "".join(f"{each.word} {each.text}\n" for each in file.last.instructions)
+        if os.environ.get("KENNEL_GOLDEN") == "write":
+            golden.write_text(found)
+        assert found == golden.read_text()
 
 
 def test_the_health_check_needs_no_shell_and_asks_ping() -> None:
@@ -239,6 +272,10 @@ class TestRequirements:
     def test_a_package_is_pinned_as_its_extra_pins_it(self) -> None:
         found = module("requirements").requirements(PROJECT, ["serve", "torchvision"])
         assert found == ["httpx>=0.28", "mms==1", "numpy>=2.2,<2.3", "torchvision[x]==0.28.0"]
+
+    def test_behind_only_nothing_comes_but_what_is_named(self) -> None:
+        assert module("requirements").requirements(PROJECT, ["only", "numpy", "mms"]) == ["mms==1", "numpy>=2.2,<2.3"]
+        assert module("requirements").requirements(PROJECT, ["only", "serve"]) == ["httpx>=0.28", "mms==1"]
 
     @pytest.mark.parametrize("word", ["gpu", "numpy", "torch==2.13.0"])
     def test_what_no_extra_knows_is_refused(self, word: str) -> None:
@@ -289,8 +326,8 @@ FILES = {
     "scipy.libs/libopenblas.so": "serving-cpu serving-gpu",
     "boto3/__init__.py": "serving-cpu serving-gpu",
     "botocore-1.44.dist-info/METADATA": "serving-cpu serving-gpu",
-    "pkg_resources/__init__.py": "serving-cpu",
-    "setuptools/__init__.py": "serving-cpu",
+    "pkg_resources/__init__.py": "serving-cpu function",
+    "setuptools/__init__.py": "serving-cpu function",
     "torch/include/torch.h": "training serving-gpu",
     "torch/lib/libtorch_cpu.so": "",
     "torch/bin/test_api": "training serving-gpu",
@@ -300,7 +337,7 @@ FILES = {
 
 
 class TestSlim:
-    @pytest.mark.parametrize("image", ["training", "serving-cpu", "serving-gpu"])
+    @pytest.mark.parametrize("image", ["training", "serving-cpu", "serving-gpu", "function"])
     def test_what_an_image_never_uses_goes_and_the_rest_stays(
         self, image: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -314,7 +351,7 @@ class TestSlim:
         assert "(nothing is installed at run time)" in capsys.readouterr().out
 
     def test_each_pattern_has_its_reason(self) -> None:
-        for image in ("training", "serving-cpu", "serving-gpu"):
+        for image in ("training", "serving-cpu", "serving-gpu", "function"):
             assert all(module("slim").patterns(image).values())
 
     def test_an_unknown_image_fails_the_build(self, tmp_path: Path) -> None:
@@ -323,8 +360,9 @@ class TestSlim:
             module("slim").slim(tmp_path, "serving-tpu")
 
     def test_the_dockerfiles_name_images_that_it_knows(self) -> None:
-        called = re.findall(r'slim\.py /opt/kennel "?([\w$-]+)', "".join(path_of(each).read_text() for each in IMAGES))
-        assert called == ["training", "serving-$ACCELERATOR"]
+        texts = (path_of(each).read_text() for each in (*IMAGES, "function"))
+        called = re.findall(r'slim\.py /opt/kennel "?([\w$-]+)', "".join(texts))
+        assert called == ["training", "serving-$ACCELERATOR", "function"]
 
 
 # --- beside them ------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
-    from tests.test_local_server import Server
+    from test_local_server import Server
 else:
     from test_local_server import Server
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from kennel.artifact import Artifact
@@ -20,33 +17,6 @@ from kennel.settings import Debugger
 from kennel.training.job import Debugging, Job
 from kennel.training.run import train
 from kennel.workflow.debugging import of_folder
-
-BREEDS = 8
-PICTURES = {"train": 6, "valid": 3, "test": 5}
-
-
-@pytest.fixture(scope="module")
-def photographs(drawings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """8 breeds × 6 / 3 / 5 of a data set of photographs; the drawn set where none is named."""
-    source = os.environ.get("KENNEL_PHOTOGRAPHS")
-    if not source:
-        return drawings
-    folder = tmp_path_factory.mktemp("photographs")
-    for split, count in PICTURES.items():
-        for label in sorted((Path(source) / split).iterdir())[:BREEDS]:
-            (folder / split / label.name).mkdir(parents=True)
-            for path in sorted(label.iterdir())[:count]:
-                shutil.copy(path, folder / split / label.name)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def trained(photographs: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    out = tmp_path_factory.mktemp("trained")
-    job = Job(photographs, out / "model", out / "output", out / "checkpoints", cache / "training")
-    found = train(job, Hyperparameters())
-    assert found is not None
-    return found
 
 
 def test_a_linear_probe_on_good_features_knows_the_breeds(trained: Artifact) -> None:

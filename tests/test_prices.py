@@ -8,7 +8,8 @@ import pytest
 from kennel.cloud.prices import HOURS_A_MONTH, Prices, Region, estimate, load, usd
 from kennel.settings import Settings, parse
 
-MADE = Prices("2026-11-01", {"us-east-1": Region({"ml.g4dn.xlarge": 1.0, "ml.m5.large": 0.1}, 0.73, 0.02)})
+HERE = Region({"ml.g4dn.xlarge": 1.0, "ml.m5.large": 0.1}, 0.73, 0.02, 0.001 / 3600)
+MADE = Prices("2026-11-01", {"us-east-1": HERE})
 
 
 def test_the_file_of_prices_is_whole_and_dated() -> None:
@@ -26,18 +27,18 @@ def test_the_defaults_can_be_estimated_in_the_default_region() -> None:
     made = estimate(Settings(), "aws", load())
     assert made.most is not None
     assert 5 < made.most < 10
-    assert made.per_hour == pytest.approx(0.115)
-    assert made.per_month == pytest.approx(0.115 * HOURS_A_MONTH)
+    assert made.per_hour == pytest.approx(0.115 + 3 * 0.5 * 3600 * 0.0000041667)
+    assert made.per_month == pytest.approx((made.per_hour or 0) * HOURS_A_MONTH)
 
 
 def test_an_estimate_adds_up() -> None:
     settings = parse({"tuning": {"jobs": 3}, "training": {"max_runtime_s": 7200}})
     made = estimate(settings, "aws", MADE)
-    assert [line.what for line in made.lines] == ["features job", "tuning job", "training job", "endpoint"]
-    assert [line.most for line in made.lines] == [2.0, 6.0, 2.0, 0.0]
-    assert [line.expected for line in made.lines] == pytest.approx([10 / 60, 3 * 4 / 60, 6 / 60, 0.0])
+    assert [line.what for line in made.lines] == ["features job", "tuning job", "training job", "endpoint", "function"]
+    assert [line.most for line in made.lines] == [2.0, 6.0, 2.0, 0.0, 0.0]
+    assert [line.expected for line in made.lines] == pytest.approx([10 / 60, 3 * 4 / 60, 6 / 60, 0.0, 0.0])
     assert made.most == 10.0
-    assert made.per_hour == 0.1
+    assert made.per_hour == pytest.approx(0.1 + 3 * 0.5 * 0.001)
     assert made.as_of == "2026-11-01"
 
 
@@ -75,7 +76,7 @@ def test_spot_is_named_and_not_counted() -> None:
 
 def test_fine_tuning_has_no_features_job_and_takes_longer() -> None:
     once, fine = (estimate(parse({"tuning": {"features_once": way}}), "aws", MADE) for way in (True, False))
-    assert [line.what for line in fine.lines] == ["tuning job", "training job", "endpoint"]
+    assert [line.what for line in fine.lines] == ["tuning job", "training job", "endpoint", "function"]
     assert (fine.expected or 0) > (once.expected or 0)
 
 
@@ -87,9 +88,10 @@ def test_on_this_machine_nothing_is_billed() -> None:
 
 def test_the_table_has_a_head_rows_and_a_sum() -> None:
     table = estimate(Settings(), "aws", MADE).table()
-    assert len(table) == 6
+    assert len(table) == 7
     assert table[1] == ("features job", "ml.g4dn.xlarge, 10 min each, 60 at most", "0.167 USD", "1.00 USD", "0 USD")
     assert "73.00 USD a month" in table[4][1]
+    assert table[5][1] == "3 × 512 MB provisioned until it is deleted, 1.09 USD a month"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +99,11 @@ def test_the_table_has_a_head_rows_and_a_sum() -> None:
 )
 def test_amounts_are_written_alike(amount: float | None, text: str) -> None:
     assert usd(amount) == text
+
+
+def test_without_provisioned_concurrency_a_function_costs_nothing_while_idle() -> None:
+    made = estimate(parse({"function": {"provisioned": 0}}), "aws", replace(MADE, regions={"us-east-1": Region({})}))
+    assert (made.lines[-1].what, made.lines[-1].per_hour) == ("function", 0.0)
 
 
 def test_a_price_may_be_replaced_without_touching_the_rest() -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.profiles import START, line, profile, steps, write_lines
 
 from kennel.debugger.profile import MOST_SERIES, ProfileReader, read_profile
 from kennel.debugger.utilisation import activity, samples, stretches
 from kennel.errors import DataError
+from profiles import START, line, profile, steps, write_lines
 
 RECORDED = [
     ("memory", "MemoryUsedPercent", "", 6.18, 0.508406),

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from tests.profiles import START, profile, series
 
 from kennel.debugger.profile import Profile
 from kennel.debugger.profiler_rules import DEFAULTS, evaluate, parameters_of
 from kennel.debugger.verdict import Verdict
 from kennel.errors import SettingError
+from profiles import START, profile, series
 
 OWN = {"patience": "10", "window": "10"}
 

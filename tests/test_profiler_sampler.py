@@ -15,7 +15,6 @@ import psutil
 import pytest
 from smdebug.profiler.system_metrics_reader import LocalSystemMetricsReader
 from smdebug.profiler.utils import TimeUnits
-from tests.profiles import wait_for
 
 from kennel.contract import Contract
 from kennel.debugger.profile import read_profile
@@ -23,6 +22,7 @@ from kennel.debugger.profiler_settings import ProfilerSettings, profiler_setting
 from kennel.debugger.readings import Metric, Readings, core_times, disk_totals, memory_used, network_totals
 from kennel.debugger.sampler import Sampler, Writer, start
 from kennel.errors import SettingError
+from profiles import wait_for
 
 
 def contract(tmp_path: Path, text: str | None, host: str = "algo-1") -> Contract:

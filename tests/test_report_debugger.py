@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.profiles import profile, series, steps
 from tests.test_report_tuning import HOSTILE, checked
 
 from kennel.debugger.advice import Facts
@@ -17,6 +16,7 @@ from kennel.debugger.recorded import Loss, Recorded, Statistics
 from kennel.debugger.verdict import Evidence, Status, Verdict
 from kennel.reports.debugger import RULES, page, summary
 from kennel.reports.debugger_plots import POINTS, _evaluations, thinned
+from profiles import profile, series, steps
 
 FIRED = Verdict(
     "VanishingGradient", "IssuesFound", "The gradient of fc.weight is too small.",

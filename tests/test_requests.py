@@ -13,9 +13,10 @@ import pytest
 
 from kennel import metrics
 from kennel.aws.shapes import problems
-from kennel.cloud import endpoint, names, roles, training, tuning
+from kennel.cloud import endpoint, function_requests, names, roles, training, tuning
 from kennel.cloud.debugger import Debugging, rules_image
 from kennel.cloud.endpoint import EndpointPlan
+from kennel.cloud.function_requests import FunctionPlan
 from kennel.cloud.registry import registry, repository_of
 from kennel.cloud.session import Cloud
 from kennel.cloud.training import Channel, TrainingPlan
@@ -76,6 +77,17 @@ DEPLOY = EndpointPlan(
 )
 
 
+FUNCTION = FunctionPlan(
+    name="DogBreedClassifierInference",
+    role=ROLE.replace("training", "function"),
+    runtime="python3.13",
+    code=b"a zip",
+    environment={"ENDPOINT_NAME": "kennel", "ALLOWED_ORIGINS": "*", "ALLOW_HTTP": "false"},
+    reserved=10,
+    tags={"project": "kennel"},
+)
+
+
 def searching(**settings: Any) -> TuningPlan:
     return replace(TUNE, search=Tuning(**settings))
 
@@ -101,6 +113,24 @@ REQUESTS = {
     "endpoint-config": ("CreateEndpointConfig", endpoint.endpoint_config_request(DEPLOY)),
     "endpoint": ("CreateEndpoint", endpoint.endpoint_request(DEPLOY)),
     "endpoint-update": ("UpdateEndpoint", endpoint.update_request(DEPLOY)),
+}
+
+
+FUNCTION_REQUESTS = {
+    "function": ("CreateFunction", function_requests.function_request(FUNCTION)),
+    "function-code": ("UpdateFunctionCode", function_requests.code_request(FUNCTION)),
+    "function-configuration": ("UpdateFunctionConfiguration", function_requests.configuration_request(FUNCTION)),
+    "function-version": ("PublishVersion", function_requests.version_request(FUNCTION, "a digest")),
+    "function-alias": ("CreateAlias", function_requests.alias_request(FUNCTION.name, "2")),
+    "function-alias-update": ("UpdateAlias", function_requests.alias_request(FUNCTION.name, "2", "UpdateAlias")),
+    "function-provisioned": ("PutProvisionedConcurrencyConfig", function_requests.provisioned_request(FUNCTION)),
+    "function-reserved": ("PutFunctionConcurrency", function_requests.reserved_request(FUNCTION)),
+    "function-url": ("CreateFunctionUrlConfig", function_requests.url_request(FUNCTION.name)),
+    **{
+        f"function-{each}": ("AddPermission", function_requests.permission_request(FUNCTION.name, each))
+        for each in function_requests.PERMISSIONS
+    },
+    "function-invoke": ("Invoke", function_requests.invoke_request(FUNCTION.name, b'{"url": "https://a.example/"}')),
 }
 
 
@@ -130,8 +160,21 @@ def test_aws_accepts_it_and_it_is_the_golden_one(name: str) -> None:
     golden(name, request)
 
 
+@pytest.mark.parametrize("name", FUNCTION_REQUESTS)
+def test_lambda_accepts_it_and_it_is_the_golden_one(name: str) -> None:
+    operation, request = FUNCTION_REQUESTS[name]
+    assert problems("lambda", operation, request) == []
+    golden(name, json.loads(json.dumps(request, default=bytes.decode)))
+
+
+def test_the_functions_log_is_kept_as_long_as_asked() -> None:
+    request = function_requests.retention_request(FUNCTION)
+    assert request == {"logGroupName": "/aws/lambda/DogBreedClassifierInference", "retentionInDays": 30}
+
+
 def test_every_golden_file_is_some_requests() -> None:
-    assert {path.stem for path in GOLDEN.glob("*.json")} == {*REQUESTS, "invoke", "role-training", "role-endpoint"}
+    others = {"invoke", "role-training", "role-endpoint", "role-function"}
+    assert {path.stem for path in GOLDEN.glob("*.json")} == {*REQUESTS, *FUNCTION_REQUESTS, *others}
 
 
 class TestTraining:
@@ -261,7 +304,10 @@ class TestDeciding:
 
 
 class TestRoles:
-    @pytest.mark.parametrize(("name", "made"), [("training", roles.training_role), ("endpoint", roles.endpoint_role)])
+    @pytest.mark.parametrize(
+        ("name", "made"),
+        [("training", roles.training_role), ("endpoint", roles.endpoint_role), ("function", roles.function_role)],
+    )
     def test_policies_are_the_golden_ones(self, name: str, made: Any) -> None:
         role = made(cloud())
         golden(f"role-{name}", {"name": role.name, "trust": role.trust, "policy": role.policy})
@@ -272,7 +318,16 @@ class TestRoles:
         assert [each["Action"] for each in broad] == [["ecr:GetAuthorizationToken"], ["cloudwatch:PutMetricData"]]
         assert "Condition" in broad[1]
 
-    @pytest.mark.parametrize("made", [roles.training_role, roles.endpoint_role])
+    def test_the_function_may_ask_one_endpoint_and_write_one_log_and_no_more(self) -> None:
+        statements = roles.function_role(cloud()).policy["Statement"]
+        assert [each["Action"] for each in statements] == [
+            ["sagemaker:InvokeEndpoint"], ["logs:CreateLogStream", "logs:PutLogEvents"]
+        ]  # fmt: skip
+        assert statements[0]["Resource"] == [f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:endpoint/kennel"]
+        with_bucket = roles.function_role(cloud(function={"s3_bucket": "dogs"})).policy["Statement"]
+        assert with_bucket[2]["Resource"] == ["arn:aws:s3:::dogs/*"]
+
+    @pytest.mark.parametrize("made", [roles.training_role, roles.endpoint_role, roles.function_role])
     def test_policies_are_as_short_as_iam_takes_them(self, made: Any) -> None:
         role = made(cloud(project="a" * 16, bucket="b" * 63, images={"training": "i" * 200, "serving": "i" * 200}))
         assert len(json.dumps(role.policy)) < 10_240

@@ -29,7 +29,7 @@ from kennel.local.warden import HOME, Mark, end_processes
 from kennel.training.job import Job
 
 if TYPE_CHECKING:
-    from tests.fixtures_containers import Engine
+    from fixtures_containers import Engine
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 

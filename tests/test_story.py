@@ -76,7 +76,7 @@ def test_the_story_interrupted_and_resumed_ends_with_a_prediction(
     summary = json.loads(done.stdout)
     assert summary["answer"]["predictions"][0]["probability"] > 0.25
     assert 0.25 < summary["metrics"]["test:accuracy"] <= 1
-    assert set(summary["seconds"]) == {"upload", "features", "tune", "train", "deploy", "predict"}
+    assert set(summary["seconds"]) == {"upload", "features", "tune", "train", "deploy", "function", "predict"}
     assert summary["best"]["job"].startswith(summary["addresses"]["tuning job"])
     assert "<svg" in Path(tmp_path / summary["addresses"]["tuning page"]).read_text()
 

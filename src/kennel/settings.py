@@ -18,6 +18,7 @@ InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
 DebuggerRule = Literal[
     "VanishingGradient", "Overfit", "Overtraining", "PoorWeightInitialization", "LowGPUUtilization", "CPUBottleneck"
 ]
+Origin = Annotated[str, Field(pattern=r"^(\*|https?://[a-zA-Z0-9.-]+(:\d+)?)$")]
 Seconds = Annotated[int, Field(ge=1, le=2_419_200)]
 
 
@@ -33,10 +34,11 @@ class Images(Section):
 
 
 class Roles(Section):
-    """Names of IAM roles; "" derives PROJECT-training, PROJECT-endpoint. Made, and scoped, where they are missing."""
+    """Names of IAM roles; "" derives PROJECT-training, -endpoint, -function. Made and scoped where they are missing."""
 
     training: str = ""
     endpoint: str = ""
+    function: str = ""
 
 
 class Training(Section):
@@ -111,12 +113,36 @@ class Endpoint(Section):
     startup_s: Annotated[int, Field(ge=60, le=3600)] = 480
 
 
+class Function(Section):
+    """In front of the endpoint. provisioned: instances that are always there, billed while idle; reserved: how many
+    there may be at all, 0 for the account's limit; s3_bucket: "" refuses s3:// addresses."""
+
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9-_]{1,64}$")] = "DogBreedClassifierInference"
+    runtime: Literal["python3.10", "python3.11", "python3.12", "python3.13", "python3.14"] = "python3.13"
+    memory_mb: Annotated[int, Field(ge=128, le=10240)] = 512
+    timeout_s: Annotated[int, Field(ge=3, le=900)] = 29
+    provisioned: Annotated[int, Field(ge=0, le=1000)] = 3
+    reserved: Annotated[int, Field(ge=0, le=1000)] = 0
+    allowed_origins: Annotated[tuple[Origin, ...], Field(min_length=1)] = ("*",)
+    allow_http: bool = False
+    s3_bucket: str = ""
+    log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731] = 30
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if 0 < self.reserved < self.provisioned:
+            raise ValueError("reserved is less than provisioned; AWS refuses that")
+        return self
+
+
 class Local(Section):
-    """The local AWS. home: "" is the user's own state folder; port: 0 takes a free one."""
+    """The local AWS. home: "" is the user's own state folder; port: 0 takes a free one. concurrency: executions of
+    functions at a time; AWS gives an account 1000 at first."""
 
     home: str = ""
     port: Annotated[int, Field(ge=0, le=65535)] = 4600
     runner: Literal["auto", "docker", "process"] = "auto"
+    concurrency: Annotated[int, Field(ge=2, le=1000)] = 10
 
 
 class Settings(Section):
@@ -131,6 +157,7 @@ class Settings(Section):
     tuning: Tuning = Tuning()
     debugger: Debugger = Debugger()
     endpoint: Endpoint = Endpoint()
+    function: Function = Function()
     local: Local = Local()
 
     @property
@@ -144,6 +171,10 @@ class Settings(Section):
     @property
     def endpoint_role(self) -> str:
         return self.roles.endpoint or f"{self.project}-endpoint"
+
+    @property
+    def function_role(self) -> str:
+        return self.roles.function or f"{self.project}-function"
 
     @property
     def features_once(self) -> bool:

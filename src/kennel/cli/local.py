@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -45,10 +46,11 @@ def up(
     """Start it, with everything that it kept: buckets, jobs, endpoints. Where one runs already, tell its address."""
     settings = _with(settings_of.load(settings_file), port, runner)
     if foreground:
-        from kennel.local.server import serve
+        from kennel.local.server import assemble, serve
 
+        services = partial(assemble, concurrency=settings.local.concurrency)
         home, told = _home(settings), lambda url: err.print(f"local AWS on {url}; Ctrl-C ends it", highlight=False)
-        raise typer.Exit(serve(home, settings.local.port, settings.region, settings.local.runner, told))
+        raise typer.Exit(serve(home, settings.local.port, settings.region, settings.local.runner, told, services))
     found, _ = running(settings)
     out.print(found.url, highlight=False)
     err.print('use it from any client: eval "$(kennel local env)"; see it in a browser: its address')
@@ -96,7 +98,8 @@ def running(settings: Settings) -> tuple[State, bool]:
     home = _home(settings)
     if found := state(home):
         return found, False
-    return start_in_background(home, settings.local.port, settings.region, settings.local.runner), True
+    local = settings.local
+    return start_in_background(home, local.port, settings.region, local.runner, local.concurrency), True
 
 
 def there(side: Literal["local", "aws"], settings: Settings) -> Cloud:
@@ -169,14 +172,22 @@ def _call(state: State, path: str, method: str = "GET") -> Any:
         raise ServerError(f"the local AWS does not answer ({error})", "Start it: kennel local up") from error
 
 
+def _more(each: dict[str, Any]) -> str:
+    """Of a function: where its aliases lead, and what is provisioned."""
+    aliases = [f"{name} → {version}" for name, version in each.get("aliases", {}).items()]
+    return ", ".join(aliases + [f"{one['qualifier']}: {one['ready']} ready" for one in each.get("provisioned", [])])
+
+
 def _print(found: dict[str, Any]) -> None:
     out.print(
         f"{found['url']}  {found['region']}  account {found['account']}  state in {found['home']}", highlight=False
     )
-    for title, key in (("endpoints", "endpoints"), ("tuning jobs", "tuning_jobs"), ("training jobs", "training_jobs")):
-        table = Table(show_header=False, box=None)
+    for key in ("endpoints", "functions", "tuning_jobs", "training_jobs"):
+        title, table = key.replace("_", " "), Table(show_header=False, box=None)
         for each in found[key]:
             detail = each["detail"] if each["detail"] != each["status"] else ""
-            table.add_row(each["name"], each["status"], detail)
+            table.add_row(each["name"], each["status"], detail or _more(each))
         out.print(title, style="bold")
         out.print(table if found[key] else "  none")
+        for url in [url for each in found[key] for url in each.get("urls", [])]:
+            out.print(f"  {url}", highlight=False, soft_wrap=True)

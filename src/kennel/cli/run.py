@@ -37,7 +37,8 @@ def run(
     out_folder: Annotated[Path, typer.Option("--out", help="The run's folder.")] = Path("run"),
     jobs: Annotated[int | None, typer.Option(min=1, max=750, help="Trials of the tuning job.")] = None,
     until: Annotated[
-        Literal["upload", "features", "tune", "train", "deploy", "predict"], typer.Option(help="The last step to do.")
+        Literal["upload", "features", "tune", "train", "deploy", "function", "predict"],
+        typer.Option(help="The last step to do."),
     ] = "predict",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the local AWS, and the endpoint, running.")] = False,
@@ -45,7 +46,7 @@ def run(
     settings_file: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="The summary, for machines.")] = False,
 ) -> None:
-    """Data, channels, features, tuning, the best once more, an endpoint, a prediction: the same calls on either side.
+    """Data, channels, features, tuning, the best again, endpoint, function, prediction: the same calls on either side.
 
     Nothing that costs money starts before its estimate was shown and agreed to. Ended at any moment, --resume goes on.
     """
@@ -103,7 +104,7 @@ def show_estimate(found: Estimate) -> None:
     for row in rows:
         table.add_row(*row)
     err.print(table)
-    err.print(f"left running, the endpoint costs {usd(found.per_month)} a month", highlight=False)
+    err.print(f"left running, endpoint and function cost {usd(found.per_month)} a month", highlight=False)
     for note in found.notes:
         err.print(note)
 
@@ -143,6 +144,7 @@ def _print(summary: Summary) -> None:
     from kennel.cloud.prices import usd
 
     on_aws = "" if summary.side == "aws" else " (nothing is billed on this machine)"
-    out.print(f"jobs cost {usd(summary.spent)}, the endpoint {usd(summary.hourly)} an hour{on_aws}", highlight=False)
+    stay = f"endpoint and function {usd(summary.hourly)} an hour"
+    out.print(f"jobs cost {usd(summary.spent)}, {stay}{on_aws}", highlight=False)
     for name, place in summary.addresses.items():
         out.print(f"{name:<14} {place}")

@@ -29,11 +29,13 @@ TRAINING_MINUTES = {True: 6.0, False: 25.0}
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """USD: an hour of an instance by its type; a gigabyte and month of a job's volume, of the bucket."""
+    """USD: an hour of an instance by its type; a gigabyte and month of a job's volume, of the bucket; a gigabyte and
+    second of a function's provisioned concurrency."""
 
     instances: Mapping[str, float]
     volume_gb_month: float | None = None
     bucket_gb_month: float | None = None
+    provisioned_gb_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,13 @@ class Prices:
         """USD for an hour of one instance; None where it is not known."""
         found = self.regions.get(region)
         return found.instances.get(instance_type) if found else None
+
+    def provisioned(self, region: str, memory_mb: int, instances: int) -> float | None:
+        """USD for an hour of a function's instances that are always there; None where it is not known."""
+        found = self.regions.get(region)
+        if found is None or found.provisioned_gb_s is None:
+            return None if instances else 0.0
+        return instances * memory_mb / 1024 * 3600 * found.provisioned_gb_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +115,8 @@ def estimate(settings: Settings, side: Literal["aws", "local"], prices: Prices) 
     features = [work.line("features job", 1, FEATURES_MINUTES)] if once else []
     jobs = work.line("tuning job", trial_count(settings.tuning), TRIAL_MINUTES[once])
     best = work.line("training job", 1, TRAINING_MINUTES[once])
-    return Estimate((*features, jobs, best, _endpoint(settings, prices)), tuple(_notes(training, once)), prices.as_of)
+    stays = (_endpoint(settings, prices), _function(settings, prices))
+    return Estimate((*features, jobs, best, *stays), tuple(_notes(training, once)), prices.as_of)
 
 
 def usd(amount: float | None) -> str:
@@ -155,12 +165,20 @@ def _endpoint(settings: Settings, prices: Prices) -> Line:
     return Line("endpoint", detail, per_hour=per_hour)
 
 
+def _function(settings: Settings, prices: Prices) -> Line:
+    asked = settings.function
+    per_hour = prices.provisioned(settings.region, asked.memory_mb, asked.provisioned)
+    month = f", {usd(per_hour * HOURS_A_MONTH)} a month" if per_hour else ""
+    detail = f"{asked.provisioned} × {asked.memory_mb} MB provisioned until it is deleted{month}"
+    return Line("function", detail, per_hour=per_hour)
+
+
 def _notes(training: Training, once: bool) -> list[str]:
     notes = [
         f"assumed: 10 000 pictures, {TRIAL_MINUTES[once]:g} min a trial, {TRAINING_MINUTES[once]:g} for the best again",
         "at most: every job runs for max_runtime_s",
         "not counted: taxes, free tier, S3 and logs (cents), requests",
-        "the endpoint costs until it is deleted: kennel teardown",
+        "endpoint and function cost until they are deleted: kennel teardown",
     ]
     return [*notes, "spot saves up to 70–90 %, not counted"] if training.spot else notes
 

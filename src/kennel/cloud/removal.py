@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from kennel.cloud.function_requests import ALIAS
 from kennel.cloud.session import Cloud, code_of
-from kennel.cloud.status import CONFIG, ENDPOINT, MODEL, TRAINING, TUNING, Kind
+from kennel.cloud.status import CONFIG, ENDPOINT, FUNCTION, MODEL, TRAINING, TUNING, Kind
 from kennel.errors import KennelError
 
 TARGET, STREAMS, GROUP = "scalable target", "log streams", "log group"
+PROVISIONED, URL, ALIASES = "provisioned concurrency", "function URL", "alias"
 OBJECTS, BUCKET, ROLE, IMAGES = "objects", "bucket", "role", "image repository"
 ORDER = (
-    TARGET, TUNING.word, TRAINING.word, ENDPOINT.word, CONFIG.word, MODEL.word,
+    PROVISIONED, URL, ALIASES, FUNCTION, TARGET, TUNING.word, TRAINING.word, ENDPOINT.word, CONFIG.word, MODEL.word,
     STREAMS, GROUP, OBJECTS, BUCKET, ROLE, IMAGES,
 )  # fmt: skip
-"""What is on the left must be gone before what is on the right is touched: scaling holds an endpoint, an endpoint its
-configuration; jobs write logs and objects, and work under roles."""
+"""What is on the left must be gone before what is on the right is touched: a function asks an endpoint, scaling holds
+one, an endpoint its configuration; jobs write logs and objects, and work under roles."""
 
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 MOST_OBJECTS = 1000
@@ -30,6 +32,7 @@ GONE = frozenset(
         "NoSuchBucket",
         "NoSuchUpload",
         "ObjectNotFoundException",
+        "ProvisionedConcurrencyConfigNotFoundException",
         "RepositoryNotFoundException",
         "ResourceNotFound",
         "ResourceNotFoundException",
@@ -148,6 +151,23 @@ def _delete(cloud: Cloud, kind: Kind, removal: Removal) -> None:
     getattr(cloud.client("sagemaker"), f"delete_{kind.noun}")(**{f"{kind.stem}Name": removal.name})
 
 
+def _unprovision(cloud: Cloud, removal: Removal) -> None:
+    cloud.client("lambda").delete_provisioned_concurrency_config(FunctionName=removal.name, Qualifier=ALIAS)
+
+
+def _close(cloud: Cloud, removal: Removal) -> None:
+    cloud.client("lambda").delete_function_url_config(FunctionName=removal.name, Qualifier=ALIAS)
+
+
+def _delete_alias(cloud: Cloud, removal: Removal) -> None:
+    cloud.client("lambda").delete_alias(FunctionName=removal.name, Name=ALIAS)
+
+
+def _delete_function(cloud: Cloud, removal: Removal) -> None:
+    """All of its versions."""
+    cloud.client("lambda").delete_function(FunctionName=removal.name)
+
+
 def _delete_group(cloud: Cloud, removal: Removal) -> None:
     cloud.client("logs").delete_log_group(logGroupName=removal.name)
 
@@ -193,6 +213,10 @@ def _delete_repository(cloud: Cloud, removal: Removal) -> None:
 
 
 WAYS: Mapping[str, Callable[[Cloud, Removal], None]] = {
+    PROVISIONED: _unprovision,
+    URL: _close,
+    ALIASES: _delete_alias,
+    FUNCTION: _delete_function,
     TARGET: _deregister,
     TUNING.word: lambda cloud, removal: _stop(cloud, TUNING, removal),
     TRAINING.word: lambda cloud, removal: _stop(cloud, TRAINING, removal),

@@ -1,4 +1,4 @@
-"""The two roles that SageMaker works under, as values, and their making. Each may do what its container needs only."""
+"""The roles that SageMaker and Lambda work under, as values, and their making. Each may do what its code needs only."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from kennel.aws.arns import Arn, partition_of
 from kennel.cloud import names
 from kennel.cloud.debugger import RULES, rules_registry
+from kennel.cloud.function_requests import GROUP
 from kennel.cloud.registry import repository_of
 from kennel.cloud.session import Cloud, told
 
@@ -67,6 +68,25 @@ def endpoint_role(cloud: Cloud) -> Role:
     )
 
 
+def function_role(cloud: Cloud) -> Role:
+    """Asks the one endpoint, writes its one log, and reads the bucket of pictures, where a setting names one."""
+    asked, statements = cloud.settings.function, []
+    endpoint = _arn(cloud, "sagemaker", f"endpoint/{cloud.settings.endpoint_name.lower()}")
+    group = _arn(cloud, "logs", f"log-group:{GROUP}{asked.name}")
+    if asked.s3_bucket:
+        pictures = f"arn:{partition_of(cloud.region)}:s3:::{asked.s3_bucket}/*"
+        statements = [_allow("Pictures", ["s3:GetObject"], [pictures])]
+    return Role(
+        cloud.settings.function_role,
+        _policy({"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}),
+        _policy(
+            _allow("Ask", ["sagemaker:InvokeEndpoint"], [endpoint]),
+            _allow("Log", ["logs:CreateLogStream", "logs:PutLogEvents"], [f"{group}:*"]),
+            *statements,
+        ),
+    )
+
+
 def ensure(cloud: Cloud, role: Role, wait: Callable[[float], None] = time.sleep) -> str:
     """The role's ARN; it is made where it is missing. One that is not tagged as this project's is left as it is."""
     iam = cloud.client("iam")
@@ -85,7 +105,7 @@ def _make(cloud: Cloud, role: Role, wait: Callable[[float], None]) -> str:
     made = iam.create_role(
         RoleName=role.name,
         AssumeRolePolicyDocument=json.dumps(role.trust),
-        Description=f"SageMaker works for {cloud.settings.project} under this role",
+        Description=f"{cloud.settings.project}'s work is done under this role",
         Tags=cloud.settings.tags(),
     )
     _allow_it(cloud, role)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from kennel.cloud.function_requests import ALIAS
 from kennel.cloud.prices import Prices
 from kennel.cloud.session import Cloud, told
 
@@ -40,6 +41,7 @@ TUNING = Kind("tuning job", "hyper_parameter_tuning_job", "HyperParameterTuningJ
 ENDPOINT = Kind("endpoint", "endpoint", "Endpoint")
 CONFIG = Kind("endpoint configuration", "endpoint_config", "EndpointConfig")
 MODEL = Kind("model", "model", "Model")
+FUNCTION = "function"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class Status:
 def status(cloud: Cloud, prices: Prices, now: Now = lambda: datetime.now(UTC)) -> Status:
     """Everything of this project that runs. Raises KennelError."""
     with told(f"see what of {cloud.settings.project} runs"):
-        found = [*_tuning_jobs(cloud), *_training_jobs(cloud, prices), *_endpoints(cloud, prices, now())]
+        jobs = [*_tuning_jobs(cloud), *_training_jobs(cloud, prices)]
+        found = [*jobs, *_endpoints(cloud, prices, now()), *_function(cloud, prices)]
     return Status(tuple(found), prices.as_of)
 
 
@@ -99,6 +102,30 @@ def owned(cloud: Cloud, kind: Kind, **query: Any) -> Iterator[str]:
                 carried = sagemaker.list_tags(ResourceArn=each[f"{kind.stem}Arn"])["Tags"]
                 if all(tag in carried for tag in tags):
                     yield name
+
+
+def function_of(cloud: Cloud) -> dict[str, Any] | None:
+    """Lambda's description of this project's function: None where there is none, or it carries another's tag."""
+    functions = cloud.client("lambda")
+    try:
+        found: dict[str, Any] = functions.get_function(FunctionName=cloud.settings.function.name)
+    except functions.exceptions.ResourceNotFoundException:
+        return None
+    carried = found.get("Tags", {})
+    return found if all(carried.get(tag["Key"]) == tag["Value"] for tag in cloud.settings.tags()) else None
+
+
+def provisioned(cloud: Cloud, name: str) -> dict[str, Any] | None:
+    """Lambda's description of the alias's provisioned concurrency, None where there is none."""
+    functions = cloud.client("lambda")
+    try:
+        found: dict[str, Any] = functions.get_provisioned_concurrency_config(FunctionName=name, Qualifier=ALIAS)
+    except (
+        functions.exceptions.ProvisionedConcurrencyConfigNotFoundException,
+        functions.exceptions.ResourceNotFoundException,
+    ):
+        return None
+    return found
 
 
 def idle_since(
@@ -145,6 +172,21 @@ def _endpoints(cloud: Cloud, prices: Prices, now: datetime) -> Iterator[Running]
             yield Running(
                 ENDPOINT.word, name, found["EndpointStatus"], found["CreationTime"], kind, count, hourly, idle
             )
+
+
+def _function(cloud: Cloud, prices: Prices) -> Iterator[Running]:
+    """Billed while idle: its provisioned concurrency. Without it costs by the request, nothing else."""
+    found = function_of(cloud)
+    if found is None:
+        return
+    configuration, name = found["Configuration"], cloud.settings.function.name
+    kept = provisioned(cloud, name) or {}
+    count = int(kept.get("RequestedProvisionedConcurrentExecutions", 0))
+    hourly = 0.0 if cloud.side == "local" else prices.provisioned(cloud.region, configuration["MemorySize"], count)
+    since = datetime.fromisoformat(configuration["LastModified"])
+    state = f"{ALIAS}: {kept['Status']}" if kept else configuration.get("State", "Active")
+    machine = f"{configuration['MemorySize']} MB" if count else ""
+    yield Running(FUNCTION, name, state, since, machine, count, hourly)
 
 
 def _idle_since(cloud: Cloud, name: str, variants: Sequence[str], created: datetime, now: datetime) -> datetime | None:

@@ -11,16 +11,21 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
 from kennel.cloud import names
+from kennel.cloud.function_requests import ALIAS
+from kennel.cloud.function_requests import GROUP as FUNCTION_LOGS
 from kennel.cloud.registry import repository_of
 from kennel.cloud.removal import (
+    ALIASES,
     BUCKET,
     GROUP,
     IMAGES,
     OBJECTS,
     ORDER,
+    PROVISIONED,
     ROLE,
     STREAMS,
     TARGET,
+    URL,
     Removal,
     begin,
     is_over,
@@ -30,7 +35,7 @@ from kennel.cloud.removal import (
     uploads,
 )
 from kennel.cloud.session import Cloud, code_of, told
-from kennel.cloud.status import CONFIG, ENDPOINT, MODEL, TRAINING, TUNING, owned
+from kennel.cloud.status import CONFIG, ENDPOINT, FUNCTION, MODEL, TRAINING, TUNING, function_of, owned, provisioned
 from kennel.errors import KennelError
 
 TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
@@ -78,7 +83,7 @@ def carry_out(cloud: Cloud, removals: tuple[Removal, ...], tell: Tell, sleep: Sl
 
 def verify(cloud: Cloud) -> tuple[str, ...]:
     """What of this project is still billed, in words; empty where nothing is. Raises KennelError."""
-    billed = {TUNING.word, TRAINING.word, ENDPOINT.word}
+    billed = {TUNING.word, TRAINING.word, ENDPOINT.word, PROVISIONED}
     with told(f"see what of {cloud.settings.project} is billed"):
         found = [str(each) for each in _running(cloud) if each.kind in billed]
         found += [str(each) for each in _storage(cloud) if each.kind == OBJECTS and _holds_anything(cloud, each)]
@@ -86,6 +91,7 @@ def verify(cloud: Cloud) -> tuple[str, ...]:
 
 
 def _running(cloud: Cloud) -> Iterator[Removal]:
+    yield from _function(cloud)
     endpoints = list(owned(cloud, ENDPOINT))
     yield from _targets(cloud, _with_leftovers(cloud, endpoints))
     for kind in (TUNING, TRAINING):
@@ -94,6 +100,20 @@ def _running(cloud: Cloud) -> Iterator[Removal]:
     yield from (Removal(ENDPOINT.word, name) for name in endpoints)
     for kind in (CONFIG, MODEL):
         yield from (Removal(kind.word, name) for name in owned(cloud, kind))
+
+
+def _function(cloud: Cloud) -> Iterator[Removal]:
+    """The function, and what hangs on its alias."""
+    if function_of(cloud) is None:
+        return
+    functions, name = cloud.client("lambda"), cloud.settings.function.name
+    if provisioned(cloud, name):
+        yield Removal(PROVISIONED, name)
+    urls = pages(functions, "list_function_url_configs", "FunctionUrlConfigs", FunctionName=name)
+    yield from (Removal(URL, name) for each in urls if each["FunctionArn"].endswith(f":{ALIAS}"))
+    aliases = pages(functions, "list_aliases", "Aliases", FunctionName=name)
+    yield from (Removal(ALIASES, name) for each in aliases if each["Name"] == ALIAS)
+    yield Removal(FUNCTION, name)
 
 
 def _with_leftovers(cloud: Cloud, endpoints: Iterable[str]) -> set[str]:
@@ -121,6 +141,17 @@ def _logs(cloud: Cloud) -> Iterator[Removal]:
         groups = pages(logs, "describe_log_groups", "logGroups", logGroupNamePrefix=ENDPOINT_LOGS + name)
         if any(each["logGroupName"] == ENDPOINT_LOGS + name for each in groups):
             yield Removal(GROUP, ENDPOINT_LOGS + name)
+    yield from _function_log(cloud)
+
+
+def _function_log(cloud: Cloud) -> Iterator[Removal]:
+    """By its tag: the function may be gone already, and its name may have been another project's."""
+    logs, name = cloud.client("logs"), FUNCTION_LOGS + cloud.settings.function.name
+    for each in pages(logs, "describe_log_groups", "logGroups", logGroupNamePrefix=name):
+        if each["logGroupName"] == name:
+            carried = logs.list_tags_for_resource(resourceArn=each["arn"].removesuffix(":*"))["tags"]
+            if all(carried.get(tag["Key"]) == tag["Value"] for tag in cloud.settings.tags()):
+                yield Removal(GROUP, name)
 
 
 def _storage(cloud: Cloud) -> Iterator[Removal]:
@@ -145,7 +176,8 @@ def _storage(cloud: Cloud) -> Iterator[Removal]:
 
 def _roles(cloud: Cloud) -> Iterator[Removal]:
     iam = cloud.client("iam")
-    for name in sorted({cloud.settings.training_role, cloud.settings.endpoint_role}):
+    mine = {cloud.settings.training_role, cloud.settings.endpoint_role, cloud.settings.function_role}
+    for name in sorted(mine):
         try:
             carried = iam.get_role(RoleName=name)["Role"].get("Tags", [])
         except iam.exceptions.NoSuchEntityException:

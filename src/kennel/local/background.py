@@ -18,14 +18,17 @@ STOP_SECONDS = 150
 """A training job is given two minutes to end."""
 
 
-def start_in_background(home: Path, port: int, region: str, runner: str) -> State:
-    """Start a server that outlives this process; return when it answers. Raises ServerError with the reason."""
+def start_in_background(home: Path, port: int, region: str, runner: str, concurrency: int = 10) -> State:
+    """Start a server that outlives this process; return when it answers. Raises ServerError with the reason.
+
+    concurrency: of functions, see settings.Local.
+    """
     home.mkdir(parents=True, exist_ok=True)
     log = home / LOG
     with log.open("ab") as file:
         before = file.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "kennel.local", str(home), str(port), region, runner],
+            [sys.executable, "-m", "kennel.local", str(home), str(port), region, runner, str(concurrency)],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,

@@ -1,10 +1,11 @@
-"""The page at `/` and what it shows: jobs, endpoints and logs, live. Reads by the same operations as any client."""
+"""The page at `/` and what it shows: functions, jobs, endpoints and logs, live. Reads by any client's operations."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from importlib.resources import files
 from urllib.parse import parse_qs, urlsplit
 
@@ -67,6 +68,7 @@ class Page:
             "tuning_jobs": [self._tuning_job(name) for name in self._names("HyperParameterTuningJob")],
             "training_jobs": [self._training_job(name) for name in self._names("TrainingJob")],
             "endpoints": [self._endpoint(name) for name in self._names("Endpoint")],
+            "functions": self._functions(),
         }
 
     def _names(self, kind: str) -> list[str]:
@@ -114,7 +116,39 @@ class Page:
             ],
         }
 
+    def _functions(self) -> list[Document]:
+        if "ListFunctions" not in self._operations:
+            return []
+        listed = self._operations["ListFunctions"]({"MaxItems": SHOWN})["Functions"]
+        return [self._function(each["FunctionName"], each["LastModified"]) for each in listed]
+
+    def _function(self, name: str, modified: str) -> Document:
+        asked, ask = {"FunctionName": name}, self._operations
+        found = ask["GetFunctionConfiguration"](asked)
+        provisioned = ask["ListProvisionedConcurrencyConfigs"](asked)["ProvisionedConcurrencyConfigs"]
+        failing = [each for each in provisioned if each["Status"] != "READY"]
+        busy = found["State"] == "Active" and found["LastUpdateStatus"] != "Successful"
+        return {
+            "name": name,
+            "status": found["LastUpdateStatus"] if busy else found["State"],
+            "detail": ", ".join(each.get("StatusReason", "provisioned concurrency is coming") for each in failing),
+            "created": datetime.strptime(modified, "%Y-%m-%dT%H:%M:%S.%f%z").timestamp(),
+            "versions": [each["Version"] for each in ask["ListVersionsByFunction"](asked)["Versions"][1:]],
+            "aliases": {each["Name"]: each["FunctionVersion"] for each in ask["ListAliases"](asked)["Aliases"]},
+            "provisioned": [
+                {
+                    "qualifier": each["FunctionArn"].rsplit(":", 1)[-1],
+                    "ready": each["AvailableProvisionedConcurrentExecutions"],
+                    "asked": each["RequestedProvisionedConcurrentExecutions"],
+                }
+                for each in provisioned
+            ],
+            "urls": [each["FunctionUrl"] for each in ask["ListFunctionUrlConfigs"](asked)["FunctionUrlConfigs"]],
+        }
+
     def _log(self, kind: str, name: str) -> list[str]:
+        if kind == "function":
+            return list(self._read_log(f"/aws/lambda/{name}", "", 300))
         if kind == "endpoint":
             return list(self._read_log(f"/aws/sagemaker/Endpoints/{name}", "", 300))
         return list(self._read_log("/aws/sagemaker/TrainingJobs", f"{name}/", 300))

@@ -33,15 +33,15 @@ BACKLOG = 512
 """Connections that may wait to be taken."""
 
 
-def assemble(house: House) -> list[Service]:
-    """SageMaker's parts, and Lambda."""
-    from kennel.local.functions import Functions
+def assemble(house: House, concurrency: int = 10) -> list[Service]:
+    """SageMaker's parts, and Lambda. concurrency: executions of functions at a time."""
+    from kennel.local.functions import Functions, Limits
     from kennel.local.hosting import Hosting
     from kennel.local.training import TrainingJobs
     from kennel.local.tuning import TuningJobs
 
     training = TrainingJobs(house)
-    return [training, TuningJobs(house, training), Hosting(house), Functions(house)]
+    return [training, TuningJobs(house, training), Hosting(house), Functions(house, Limits(concurrency))]
 
 
 def serve(
@@ -114,8 +114,9 @@ def _furnished(
     operations: dict[str, Operation] = {}
     for service in there:
         operations |= service.operations()
-    page = Page(house, operations, kept.logs.last_lines, _interrupt(there))
     rest = [each for each in there if isinstance(each, RestService)]
+    shown = {name: each for service in rest for name, each in service.rest_operations().items()} | operations
+    page = Page(house, shown, kept.logs.last_lines, _interrupt(there))
     return house, Door(region, operations, _invocations(there), kept.moto, kept.objects, page, rest)
 
 

@@ -19,6 +19,8 @@ from kennel.local.journal import Journal
 from kennel.local.moto_side import ACCOUNT, Moto
 from kennel.local.parts import Document
 
+OPEN = 64
+"""Files of streams that stay open: most streams are written to for a while and then never again."""
 METRIC_SECONDS = 15 * 24 * 3600
 """CloudWatch keeps one-minute points so long."""
 
@@ -32,6 +34,8 @@ class LogStore:
         self._folder, self._moto, self._region = folder, moto, region
         self._backends = logs_backends[ACCOUNT]
         self._journals: dict[tuple[str, str, str], Journal] = {}
+        self._open: dict[tuple[str, str, str], Journal] = {}
+        """The last one used comes last."""
         moto.kept_by("logs", self)
 
     def write(self, group: str, stream: str, lines: Sequence[tuple[float, str]]) -> None:
@@ -114,6 +118,10 @@ class LogStore:
         new = stream.events[getattr(stream, "kept", 0) :]
         journal.add([{"at": each.timestamp, "in": each.ingestion_time, "text": each.message} for each in new])
         stream.kept = len(stream.events)
+        self._open.pop(place, None)
+        self._open[place] = journal
+        if len(self._open) > OPEN:
+            self._open.pop(next(iter(self._open))).close()
 
     def _find(self, region: str, group: str, stream: str) -> Any:
         held = self._backends[region].groups.get(group) if region else None

@@ -1,4 +1,4 @@
-"""`kennel run`: data → channels → features → tuning → the best again → endpoint → a prediction, on either side.
+"""`kennel run`: data → channels → features → tuning → the best again → endpoint → function → a prediction.
 
 Every name comes from content and from the run's own name, and each step looks first at what exists: so a process that
 was ended at any moment is resumed by doing all steps again.
@@ -14,11 +14,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from kennel.cloud import endpoint, names, prices, registry, roles, storage, training, tuning, watch
+from kennel.cloud import endpoint, function, names, prices, registry, roles, storage, training, tuning, watch
 from kennel.cloud.debugger import Debugging
 from kennel.cloud.endpoint import EndpointPlan
 from kennel.cloud.events import Event, InstancesChanged, RuleTold, StatusChanged, TrialEnded
+from kennel.cloud.function_requests import plan_of
 from kennel.cloud.logs import LogLine, Notice
+from kennel.cloud.package import package
 from kennel.cloud.session import Cloud
 from kennel.cloud.storage import S3Uri
 from kennel.cloud.training import FEATURES_JOB, Channel, TrainingPlan
@@ -38,7 +40,7 @@ from kennel.workflow.pages import tuning_page
 from kennel.workflow.record import Record
 
 Kind = Literal["training job", "tuning job", "endpoint"]
-Step = Literal["upload", "features", "tune", "train", "deploy", "predict"]
+Step = Literal["upload", "features", "tune", "train", "deploy", "function", "predict"]
 STEPS: tuple[Step, ...] = get_args(Step)
 
 
@@ -78,7 +80,7 @@ class Inputs:
 class Summary:
     """What a run did. seconds: step → seconds; addresses: what → where it lies.
 
-    spent: USD for the jobs, as far as prices are known (None: not); hourly: USD, of the endpoint from now on.
+    spent: USD for the jobs, as far as prices are known (None: not); hourly: USD, of endpoint and function from now on.
     """
 
     side: str
@@ -190,6 +192,18 @@ class Story:
         self.summary.addresses["endpoint"] = plan.name
         price = self._hourly(plan.instance_type)
         self.summary.hourly = None if price is None else price * plan.instances
+
+    def function(self) -> None:
+        """What the public asks, in front of the endpoint; its address shows a page."""
+        role = roles.ensure(self._cloud, roles.function_role(self._cloud))
+        plan = plan_of(self._settings, role, package())
+        with self._progress.step(f"function {plan.name}"):
+            done = function.deploy(self._cloud, plan, self._progress.say)
+        self.summary.addresses["function"] = done.url
+        known = prices.load().provisioned(self._cloud.region, plan.memory_mb, plan.provisioned)
+        if self._cloud.side == "aws":
+            costs = (self.summary.hourly, known)
+            self.summary.hourly = None if None in costs else sum(each or 0.0 for each in costs)
 
     def predict(self) -> None:
         """Ask the endpoint about the picture that was held back."""

@@ -152,8 +152,8 @@ class Instance:
             self._site.recorder.write(self.target, self._stream, lines)
 
     def end(self) -> None:
+        self._running.close()  # first: told that there is nothing more, it would complain in its log
         self._api.close()
-        self._running.close()
         self.pump(last=True)
         self._file.unlink(missing_ok=True)
 

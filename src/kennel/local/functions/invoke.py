@@ -147,7 +147,7 @@ class Invocations:
                 self._run(event)
             except Exception:
                 log.exception("an event of function %s", event["Name"])
-                self._events.remove(identity)
+                self._failed(event)
 
     def _next(self) -> str | None:
         """The one that is due first, when it is due; None when the server ends."""
@@ -171,7 +171,14 @@ class Invocations:
             return
         if self._closing and outcome.failed:
             return  # perhaps because the server ends
-        if not outcome.failed or event["Failed"] >= self._limits.retries:
+        if outcome.failed:
+            self._failed(event)
+        else:
+            self._events.remove(identity)
+
+    def _failed(self, event: Document) -> None:
+        identity = event["Id"]
+        if event["Failed"] >= self._limits.retries:
             self._events.remove(identity)
             return
         self._events.change(identity, lambda document: document.update(Failed=event["Failed"] + 1))

@@ -72,8 +72,8 @@ def ended(code: int) -> str:
     """How a runtime ended, in Lambda's words. code: as parts.Running tells it."""
     if code == 0:
         return "Runtime exited without providing a reason"
-    if code > 128 and (name := signal.strsignal(code - 128)):
-        return f"Runtime exited with error: signal: {name.lower()}"
+    if code - 128 in signal.valid_signals():
+        return f"Runtime exited with error: signal: {(signal.strsignal(code - 128) or '').lower()}"
     return f"Runtime exited with error: exit status {code}"
 
 

@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import sys
+import threading
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,13 +34,14 @@ class Runtime:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._made = False
+        self._lock, self._made = threading.Lock(), False
         self._said: set[str] = set()
 
     def program(self, handler: str) -> tuple[str, ...]:
         """Raises KennelError."""
-        if not self._made:
-            self._make()
+        with self._lock:
+            if not self._made:
+                self._make()
         return sys.executable, "-S", "-B", str(self.folder / "run.py"), handler
 
     def say_once(self, asked: str) -> None:

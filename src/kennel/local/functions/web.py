@@ -99,7 +99,11 @@ def _of_proxy(answer: Document) -> Reply:
         _set(headers, name, value)
     given = answer.get("body")
     text = given if isinstance(given, str) else "" if given is None else json.dumps(given)
-    body = base64.b64decode(text) if answer.get("isBase64Encoded") is True else text.encode()
+    body = (
+        base64.b64decode("".join(text.split()), validate=True)
+        if answer.get("isBase64Encoded") is True
+        else text.encode()
+    )
     cookies = tuple(_line(each) for each in answer.get("cookies") or ())
     return Reply(status, headers, body, cookies)
 
