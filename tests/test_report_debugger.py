@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.test_report_tuning import HOSTILE, checked
 
 from kennel.debugger.advice import Facts
 from kennel.debugger.profile import Profile
@@ -17,6 +16,7 @@ from kennel.debugger.verdict import Evidence, Status, Verdict
 from kennel.reports.debugger import RULES, page, summary
 from kennel.reports.debugger_plots import POINTS, _evaluations, thinned
 from profiles import profile, series, steps
+from test_report_tuning import HOSTILE, checked
 
 FIRED = Verdict(
     "VanishingGradient", "IssuesFound", "The gradient of fc.weight is too small.",
