@@ -181,8 +181,8 @@ def serving_image(engine: Engine, prepared: dict[str, str], shared: Shared) -> I
 
 
 @pytest.fixture(scope="session")
-def function_image(engine: Engine, prepared: dict[str, str]) -> Iterator[str]:
-    yield from _built(engine, prepared, "function")
+def function_image(engine: Engine, prepared: dict[str, str], shared: Shared) -> Iterator[str]:
+    yield from _built(engine, prepared, shared, "function")
 
 
 @pytest.fixture(scope="session")
