@@ -186,6 +186,8 @@ def _print(found: dict[str, Any]) -> None:
         title, table = key.replace("_", " "), Table(show_header=False, box=None)
         for each in found[key]:
             detail = each["detail"] if each["detail"] != each["status"] else ""
-            table.add_row(each["name"], each["status"], detail or _more(each), *each.get("urls", []))
+            table.add_row(each["name"], each["status"], detail or _more(each))
         out.print(title, style="bold")
         out.print(table if found[key] else "  none")
+        for url in [url for each in found[key] for url in each.get("urls", [])]:
+            out.print(f"  {url}", highlight=False, soft_wrap=True)

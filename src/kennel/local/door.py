@@ -244,7 +244,7 @@ def _send(environ: Environ, start_response: Any, answer: Reply | Stream, request
     if isinstance(answer, Stream):
         found: Iterable[bytes] = environ["wsgi.file_wrapper"](answer.file, 1 << 18)
         return found
-    return [reply.body]
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [reply.body]
 
 
 def _reason(status: int) -> str:

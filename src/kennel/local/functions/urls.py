@@ -178,7 +178,9 @@ class Front:
         scope = scope_of(environ, "")
         if scope is None or scope.service != "lambda":
             raise Refused("AccessDeniedException", words.FORBIDDEN, 403)
-        return {"accessKey": scope.access_key, "accountId": self._house.account}
+        account = self._house.account
+        user = {"userId": account, "userArn": f"arn:aws:iam::{account}:root", "callerId": scope.access_key}
+        return {"accessKey": scope.access_key, "accountId": account, **user}
 
 
 def _refusal(refused: Refused) -> Reply:
