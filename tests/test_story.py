@@ -86,6 +86,9 @@ def test_the_story_interrupted_and_resumed_ends_with_a_prediction(
     assert [each["status"] for each in status["endpoints"]] == ["InService"]
     assert "InService" in kennel(tmp_path, place, "status").stdout
 
+    asked = kennel(tmp_path, place, "function", "invoke", summary["photo"]["path"], "--json")
+    assert json.loads(asked.stdout)["predictions"] == summary["answer"]["predictions"], asked.stderr
+
     assert "still billed" not in kennel(tmp_path, place, "teardown", "--everything", "--yes").stdout
     assert kennel(tmp_path, place, "teardown", "--verify").returncode == 0
     assert kennel(tmp_path, place, "local", "down").returncode == 0
