@@ -61,6 +61,14 @@ def reading(job: Job, out: Path, channel: Path, **changes: Any) -> Job:
 
 
 @pytest.fixture(scope="module")
+def job(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """The job that all tests share, with a cache as it left it: to the shared one, others have added since."""
+    cache = tmp_path_factory.mktemp("cache") / "training"
+    shutil.copytree(job.model.parent / "cache", cache)
+    return replace(job, cache=cache)
+
+
+@pytest.fixture(scope="module")
 def channel(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a features job leaves; the `job` computed all of it already, into the same cache."""
     made = replace(job, model=tmp_path_factory.mktemp("features") / "model")
