@@ -29,6 +29,7 @@ def kennel(*arguments: str | Path, cwd: Path | None = None, **environment: str) 
 COMMANDS = [
     "",
     "train",
+    "debug",
     "serve",
     "predict",
     "run",
@@ -184,3 +185,25 @@ def test_what_the_system_refuses_is_one_line(drawings: Path, arguments: list[str
 def test_brackets_in_a_path_are_shown_as_they_are(drawings: Path, tmp_path: Path) -> None:
     done = kennel("data", "pack", drawings, tmp_path / "out[new][/x]")
     assert done.stdout.strip() == str(tmp_path / "out[new][/x]")
+
+
+def test_the_version_is_told() -> None:
+    done = kennel("--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "kennel")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["./nowhere"], "there is no folder ./nowhere"),
+        (["."], "holds neither tensors"),
+        (["job", "--set", "Overfit.patience=2"], "--set is for folders"),
+        ([".", "--set", "Overfit"], "is not RULE.name=value"),
+        ([".", "--set", "Nonsense.patience=2"], "debugger.rules.Nonsense"),
+    ],
+)
+def test_debug_tells_in_one_line_what_it_cannot_take(arguments: list[str], told: str, tmp_path: Path) -> None:
+    done = kennel("debug", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr

@@ -38,14 +38,19 @@ app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kennel {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell more, on stderr.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
-    if version:
-        typer.echo(f"kennel {__version__}")
-        raise typer.Exit
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     logging.getLogger("kennel").setLevel(logging.DEBUG if verbose else logging.INFO)
 

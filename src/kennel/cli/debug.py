@@ -14,7 +14,7 @@ from rich.text import Text
 from kennel import settings as settings_of
 from kennel.cli.console import err, out, print_json, progress
 from kennel.cli.local import On, SettingsFile, there
-from kennel.errors import SettingError
+from kennel.errors import DataError, SettingError
 from kennel.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,7 +44,11 @@ def debug(
     Works on a job of either side and on any folder of tensors, also one that was downloaded from AWS.
     """
     settings = _with(settings_of.load(settings_file), assignments or [])
-    judged = _folder(Path(what), settings, follow) if Path(what).is_dir() else _job(what, there(on, settings), follow)
+    if Path(what).is_dir():
+        judged = _folder(Path(what), settings, follow)
+    else:
+        _refuse(what, assignments)
+        judged = _job(what, there(on, settings), follow)
     from kennel.workflow.debugging import write_page
 
     write_page(what, judged, page)
@@ -54,6 +58,17 @@ def debug(
     for verdict in judged.verdicts.values():
         out.print(_line(verdict))
     out.print(f"report  {page}")
+
+
+def _refuse(job: str, assignments: list[str] | None) -> None:
+    """Raises KennelError for what can be no job, or what a job cannot be told any more."""
+    if "/" in job or job.startswith("."):
+        raise DataError(f"there is no folder {job}", "Name one, or a training job")
+    if assignments:
+        raise SettingError(
+            "--set is for folders: a job's rules have the parameters that it was created with",
+            "See kennel.toml for the next job, or fetch its tensors and name the folder",
+        )
 
 
 def _folder(folder: Path, settings: Settings, follow: bool) -> Judged:
