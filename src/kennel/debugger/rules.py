@@ -114,15 +114,17 @@ def overfit(parameters: OverfitParameters, recorded: Recorded) -> Verdict:
         row = row + 1 if each.ratio > most else 0
         if row >= parameters.patience:
             words = (
-                f"after step {each.own} the validation loss ({each.valid:.4g}) is {each.ratio:.0%} above the training "
-                f"loss ({each.train:.4g})"
+                f"after step {each.own} the validation loss ({each.valid:.4g}) is {each.ratio:.0%} above the mean "
+                f"training loss since the evaluation before ({each.train:.4g})"
             )
             times = f", {row} evaluations in a row" if row > 1 else ""
-            return _fired(rule, f"{words}{times}; {most:.0%} is the most", Evidence("loss", each.ratio, most, each.own))
+            evidence = Evidence("loss", each.ratio, most, each.own)
+            return _fired(rule, f"{words}{times}; the limit is {most:.3g}", evidence)
     worst = max(points, key=lambda each: each.ratio)
-    words = f"the validation loss is at most {worst.ratio:.0%} above the training loss (after step {worst.own})"
+    above = f"at most {worst.ratio:.0%} above" if worst.ratio > 0 else "never above"
+    words = f"the validation loss is {above} the mean training loss (after step {worst.own})"
     return _not_fired(
-        rule, f"{words}; {most:.0%} is the most", Evidence("loss", worst.ratio, most, worst.own), recorded.over
+        rule, f"{words}; the limit is {most:.0%}", Evidence("loss", worst.ratio, most, worst.own), recorded.over
     )
 
 
@@ -138,15 +140,15 @@ def overtraining(parameters: OvertrainingParameters, recorded: Recorded) -> Verd
     for each, waited_train, waited_valid in zip(points, train, valid, strict=True):
         if waited_train >= parameters.patience_train and waited_valid >= patience:
             words = (
-                f"by step {each.own} the validation loss has not improved by {parameters.delta:g} for {waited_valid} "
-                f"evaluations, nor the training loss for {waited_train}"
+                f"by step {each.own} the validation loss has not improved by more than {parameters.delta:g} for "
+                f"{waited_valid} evaluations, nor the mean training loss for {waited_train}"
             )
             return _fired(rule, words, Evidence("validation loss", waited_valid, patience, each.own))
     longest = max(range(len(points)), key=lambda number: valid[number])
-    waited = f"the validation loss has waited {valid[longest]} evaluations at most"
-    words = f"{waited} for an improvement of {parameters.delta:g}"
+    waited = f"the validation loss went {valid[longest]} evaluations at most"
+    words = f"{waited} without an improvement of more than {parameters.delta:g}"
     evidence = Evidence("validation loss", valid[longest], patience, points[longest].own)
-    return _not_fired(rule, f"{words}; {patience} are too many", evidence, recorded.over)
+    return _not_fired(rule, f"{words}; the limit is {patience}", evidence, recorded.over)
 
 
 def poor_weight_initialization(parameters: PoorWeightInitializationParameters, recorded: Recorded) -> Verdict:
@@ -246,7 +248,7 @@ def _ranges(
         return
     narrow = [each for each in spread if each.value < parameters.distribution_range]
     decisive = narrow[0] if narrow else min(spread, key=_value)
-    words = f"5 to 95 % of {decisive.subject} span {decisive.value:.2g} at step {decisive.step}"
+    words = f"the middle 90 % of {decisive.subject} span {decisive.value:.2g} at step {decisive.step}"
     yield _found(decisive, bool(narrow), words)
 
 
@@ -256,11 +258,11 @@ def _flat(parameters: PoorWeightInitializationParameters, losses: Sequence[Loss]
         best, waited = (each.value, 0) if each.value < best else (best, waited + 1)
         longest = max(longest, waited)
         if waited >= parameters.patience:
-            words = f"the loss has found no new minimum for {waited} recorded steps by step {each.own}"
+            words = f"the loss has not fallen for {waited} recorded steps by step {each.own}"
             return [_found(Evidence("loss", waited, parameters.patience, each.own), True, words)]
     if not losses:
         return []
-    words = f"the loss waited {longest} recorded steps at most for a new minimum"
+    words = f"the loss went {longest} recorded steps at most without falling"
     return [_found(Evidence("loss", longest, parameters.patience, losses[-1].own), False, words)]
 
 
