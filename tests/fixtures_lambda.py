@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import select
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from botocore.config import Config
 
 from kennel.local.background import start_in_background, stop
 
+LONGEST_S = 60.0
+"""That a test waits for an invocation."""
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -174,8 +177,12 @@ class Gate:
         return {"do": "wait", "ready": str(self.ready), "go": str(self.go), **more}
 
     def arrived(self) -> None:
-        """Returns when the invocation is inside."""
-        self.ready.read_text()
+        """Returns when the invocation is inside; fails where none comes."""
+        handle = os.open(self.ready, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            assert select.select([handle], [], [], LONGEST_S)[0], "no invocation came"
+        finally:
+            os.close(handle)
 
     def open(self, word: str = "done") -> None:
         self.go.write_text(word)

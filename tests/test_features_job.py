@@ -115,10 +115,10 @@ def test_a_training_that_reads_the_channel_leaves_the_artifact_of_one_that_compu
 def test_no_engine_is_made_where_all_features_are_there(job: Job, inputs: Path, cache: Path, tmp_path: Path) -> None:
     trial = reading(job, tmp_path, inputs / "features", data=inputs)
     program = (
-        "import sys\nfrom pathlib import PosixPath\nfrom kennel.training.job import Job\n"
+        "import sys\nfrom pathlib import PosixPath\nfrom kennel.training.job import Debugging, Job\n"
         "from kennel.training.run import train\nfrom kennel.hyperparameters import Hyperparameters\n"
         f"train({trial!r}, Hyperparameters(epochs=1))\n"
-        "print([name for name in ('openvino', 'nncf', 'torchvision', 'pandas') if name in sys.modules])"
+        "print([name for name in ('openvino', 'nncf', 'torchvision', 'pandas', 'smdebug') if name in sys.modules])"
     )
     environment = os.environ | {"KENNEL_CACHE": str(cache)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
