@@ -94,8 +94,7 @@ def test_a_loss_that_is_saved_is_the_mean_of_all_since_the_last_one(tmp_path: Pa
         [each.value for each in read(tmp_path / name).losses if each.phase == "train"] for name in ("every", "some")
     )
     assert len(every) == 30
-    # a pass of validation begins anew, after every third step
-    assert some[-1] == pytest.approx(sum(every[18:21]) / 3)
+    assert some[-1] == pytest.approx(sum(every[11:21]) / 10)
 
 
 def test_of_the_real_network_the_inputs_of_its_activations_are_recorded(cache: Path, tmp_path: Path) -> None:

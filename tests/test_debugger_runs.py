@@ -123,14 +123,14 @@ def test_a_tiny_noisy_training_set_is_overfit(tmp_path: Path) -> None:
 
 
 def test_far_too_many_epochs_are_overtraining(tmp_path: Path) -> None:
-    rows = (split(4000, 2), split(2000, 3))
-    found = judged(nn.Linear(DIMENSIONS, 4), rows, tmp_path, epochs=30, batch_size=128, learning_rate=0.01)
+    rows = (split(8000, 2), split(8000, 3))
+    found = judged(nn.Linear(DIMENSIONS, 4), rows, tmp_path, epochs=26, batch_size=128, learning_rate=0.01)
     assert fired(found) == {"Overtraining"}
     evidence = found["Overtraining"].evidence
     assert evidence is not None
     assert evidence.step is not None
-    assert evidence.value == 10
-    assert 10 <= evidence.step // 32 < 20  # an epoch has 32 steps; ten wait for the validation loss
+    assert evidence.value in (10, 11)  # whichever loss waits last
+    assert 10 <= evidence.step // 63 < 25  # an epoch has 63 steps; ten wait for the validation loss
 
 
 def test_hugely_scaled_initial_weights_are_poor(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ class Recorder:
         self._config, self._folder = {**config, "LocalPath": str(folder)}, folder
         self._hook: Any = None
         self._modes: dict[Phase, Any] = {}
-        self._losses: Tensor | None = None
-        self._count = 0
+        self._phase: Phase = "train"
+        self._sums: dict[Phase, tuple[Any, int]] = {"train": (0.0, 0), "valid": (0.0, 0)}
 
     def attach(self, module: nn.Module, done: Mapping[Phase, int]) -> None:
         """Before the first step. done: steps of each phase before an interruption, whose tensors are kept.
@@ -61,16 +61,16 @@ class Recorder:
     def phase(self, phase: Phase) -> None:
         """What the steps from here on belong to."""
         self._hook.set_mode(self._modes[phase])
-        self._losses, self._count = None, 0
+        self._phase = phase
 
     def loss(self, loss: Tensor) -> None:
         """The batch's, after its forward pass. What is saved is the mean of all since the last one that was."""
-        loss = loss.detach()
-        self._losses = loss if self._losses is None else self._losses + loss
-        self._count += 1
+        total, count = self._sums[self._phase]
+        total, count = total + loss.detach(), count + 1
         if self._hook.should_save_tensor_or_collection(f"{LOSS}_output_0", "losses"):
-            self._hook.record_tensor_value(LOSS, self._losses / self._count)
-            self._losses, self._count = None, 0
+            self._hook.record_tensor_value(LOSS, total / count)
+            total, count = 0.0, 0
+        self._sums[self._phase] = total, count
 
     def close(self) -> None:
         """The last step is written, and the folder marked as that of a training that has ended. Never raises."""
