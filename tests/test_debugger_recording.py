@@ -67,7 +67,7 @@ def test_what_the_four_rules_need_is_recorded_and_no_more(tmp_path: Path) -> Non
     record(tmp_path / "t", steps=30, config=collections(40))
     found = read(tmp_path / "t")
     train = [each.own for each in found.losses if each.phase == "train"]
-    assert train == [*range(10), 10, 20]  # the first ten, then four an epoch
+    assert train == [*range(10), 13, 26]  # the first ten, then three an epoch
     assert [each.own for each in found.losses if each.phase == "valid"] == list(range(10))
     assert set(found.gradients) == {"gradient/Linear_weight", "gradient/Linear_bias"}
     weight = found.gradients["gradient/Linear_weight"]
@@ -94,7 +94,7 @@ def test_a_loss_that_is_saved_is_the_mean_of_all_since_the_last_one(tmp_path: Pa
         [each.value for each in read(tmp_path / name).losses if each.phase == "train"] for name in ("every", "some")
     )
     assert len(every) == 30
-    assert some[-1] == pytest.approx(sum(every[11:21]) / 10)
+    assert some[-1] == pytest.approx(sum(every[14:27]) / 13)
 
 
 def test_of_the_real_network_the_inputs_of_its_activations_are_recorded(cache: Path, tmp_path: Path) -> None:
@@ -170,6 +170,20 @@ def test_bfloat16_is_recorded(tmp_path: Path) -> None:
 
     record(tmp_path / "t", Half(8, 3))
     assert len(read(tmp_path / "t").activations["Linear_output_0"]) == 6
+
+
+def test_gradients_are_recorded_without_float16s_loss_scale(tmp_path: Path) -> None:
+    def gradients(scale: float) -> list[float]:
+        torch.manual_seed(0)
+        recorder = Recorder({"CollectionConfigurations": collections(3)}, tmp_path / str(scale))
+        head = nn.Linear(8, 3)
+        recorder.attach(head, {"train": 0, "valid": 0}, lambda: scale)
+        recorder.phase("train")
+        (nn.functional.cross_entropy(head(torch.randn(5, 8)), torch.tensor([0, 1, 2, 0, 1])) * scale).backward()  # type: ignore[no-untyped-call]
+        recorder.close()
+        return [each[0].mean_abs for each in read(tmp_path / str(scale)).gradients.values()]
+
+    assert gradients(65536.0) == pytest.approx(gradients(1.0), rel=1e-5)
 
 
 def test_a_disk_that_takes_no_more_ends_the_recording_not_the_training(tmp_path: Path) -> None:
@@ -273,6 +287,34 @@ class TestFolders:
         assert verdict.status == "Error"
         assert str(path) in verdict.words
         assert "Remove it" in verdict.words
+
+    def test_processes_that_never_came_are_not_waited_for(self, folder: Path) -> None:
+        path = next((folder / "collections").glob("*/*.json"))
+        listed = json.loads(path.read_text())
+        listed["_meta"]["num_workers"] = 1000
+        path.write_text(json.dumps(listed))
+        with pytest.raises(DataError, match="only 1 of 1000 processes"):
+            read(folder)
+        (folder / "training_job_end.ts").unlink()
+        assert read(folder) == Recorded()
+
+    def test_a_regex_that_is_none_costs_the_other_rules_nothing(self, folder: Path) -> None:
+        wrong = {"rule_to_invoke": "PoorWeightInitialization", "activation_inputs_regex": "("}
+        rules = [RuleConfig("a", wrong), RuleConfig("b", {"rule_to_invoke": "VanishingGradient"})]
+        verdicts = Evaluation(rules, folder, None).judge().verdicts
+        assert {name: each.status for name, each in verdicts.items()} == {"a": "Error", "b": "NoIssuesFound"}
+
+    def test_links_in_the_place_of_folders_are_refused(self, folder: Path, tmp_path: Path) -> None:
+        shutil.move(folder / "events", tmp_path / "elsewhere")
+        (folder / "events").symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(DataError, match="is no index of tensors"):
+            read(folder)
+
+    def test_values_that_cannot_be_read_at_all_are_no_good_verdict(self, folder: Path) -> None:
+        for path in (folder / "events").glob("*/*.tfevents"):
+            path.write_bytes(bytes(path.stat().st_size))
+        verdicts = of_folder(folder, Debugger()).judge(over=True).verdicts
+        assert {each.status for each in verdicts.values()} == {"Error"}
 
     def test_a_folder_that_holds_neither_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="neither tensors"):

@@ -129,7 +129,7 @@ def test_far_too_many_epochs_are_overtraining(tmp_path: Path) -> None:
     evidence = found["Overtraining"].evidence
     assert evidence is not None
     assert evidence.step is not None
-    assert evidence.value in (10, 11)  # whichever loss waits last
+    assert evidence.value >= 10  # whichever loss waits last
     assert 10 <= evidence.step // 63 < 25  # an epoch has 63 steps; ten wait for the validation loss
 
 

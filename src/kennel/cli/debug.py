@@ -74,7 +74,7 @@ def _refuse(job: str, assignments: list[str] | None) -> None:
 def _folder(folder: Path, settings: Settings, follow: bool) -> Judged:
     from kennel.workflow.debugging import of_folder
 
-    evaluation = of_folder(folder, settings.debugger)
+    evaluation = of_folder(folder, settings.debugger, follow)
     judged = evaluation.judge(over=not follow)
     told: dict[str, Verdict] = {}
     while follow and not judged.recorded.over:
@@ -100,7 +100,7 @@ def _job(name: str, cloud: Cloud, follow: bool) -> Judged:
         watch.rules(cloud, name, tell)
     from kennel.files import cache_dir
 
-    return of_job(cloud, name, cache_dir("debugger") / cloud.side / name, progress())
+    return of_job(cloud, name, cache_dir("debugger") / cloud.side / cloud.account / cloud.region, progress())
 
 
 def _tell(told: dict[str, Verdict], verdicts: Mapping[str, Verdict]) -> None:

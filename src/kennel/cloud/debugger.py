@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from kennel.debugger import profiler_rules, rules
@@ -130,4 +131,4 @@ def _stop(job: str) -> str:
 
 def _plain(value: Any) -> str:
     """0.0000001 rather than 1e-07, which not every reader takes."""
-    return f"{value:.10f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    return format(Decimal(repr(value)).normalize(), "f") if isinstance(value, float) else str(value)

@@ -2,7 +2,7 @@
 
 | collection | for | how often |
 |---|---|---|
-| losses | Overfit, Overtraining, PoorWeightInitialization | the first 10 steps, 4 times an epoch, all of validation |
+| losses | Overfit, Overtraining, PoorWeightInitialization | the first 10 steps, 3 times an epoch, all of validation |
 | gradients | VanishingGradient | once an epoch, as mean absolute value and variance, not in full |
 | weights | the report's heat map, beside the gradients | as gradients |
 | first_gradients | PoorWeightInitialization | steps 0, 4 and 9, in full: percentiles need all values |
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
-LOSSES_PER_EPOCH, LOSSES_A_GRADIENT = 4, 4
+LOSSES_PER_EPOCH, LOSSES_A_GRADIENT = 3, 3
 """A step that is saved at all costs most; what more is saved with it, little."""
 FIRST_STEPS, FIRST_GRADIENTS = "0,1,2,3,4,5,6,7,8,9", "0,4,9"
 ACTIVATION_INPUTS = r".*relu_input|^Linear_output_0$"

@@ -9,7 +9,7 @@ from pathlib import Path
 from kennel.debugger import profiler_rules, rules
 from kennel.debugger.advice import Facts
 from kennel.debugger.configuration import ACTIVATION_INPUTS
-from kennel.debugger.parameters import rule_of
+from kennel.debugger.parameters import is_regex, rule_of
 from kennel.debugger.profile import Profile, ProfileReader
 from kennel.debugger.recorded import Recorded
 from kennel.debugger.trial import Reader
@@ -86,7 +86,7 @@ class Evaluation:
         try:
             self._recorded = self._tensors.read(over)
         except DataError as error:
-            return replace(self._recorded, over=over), str(error)
+            return replace(self._recorded, over=over or self._tensors.ended), str(error)
         return self._recorded, ""
 
     def _read_profile(self) -> Profile | None:
@@ -96,6 +96,7 @@ class Evaluation:
 
 
 def _activations(configs: Sequence[RuleConfig]) -> str:
-    """What PoorWeightInitialization looks at; ours where no rule says."""
-    given = (each.parameters.get("activation_inputs_regex") for each in configs)
-    return next((each for each in given if each), ACTIVATION_INPUTS)
+    """What any PoorWeightInitialization looks at; ours where no rule says. One that is no regex is told by its rule."""
+    given = [each.parameters.get("activation_inputs_regex", "") for each in configs]
+    wanted = [f"(?:{each})" for each in given if each and is_regex(each)]
+    return "|".join(wanted) or ACTIVATION_INPUTS

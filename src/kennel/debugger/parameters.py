@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Self
 
@@ -34,6 +35,14 @@ class Parameters(BaseModel):
                 ) from error
             reason = first["msg"][0].lower() + first["msg"][1:]
             raise SettingError(f"{rule}: {name} = {first['input']!r}: {reason}", "Change its value") from error
+
+
+def is_regex(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
 
 
 def rule_of(given: Mapping[str, str]) -> str:

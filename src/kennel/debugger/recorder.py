@@ -40,8 +40,9 @@ class Recorder:
         self._phase: Phase = "train"
         self._sums: dict[Phase, tuple[Any, int]] = {"train": (0.0, 0), "valid": (0.0, 0)}
 
-    def attach(self, module: nn.Module, done: Mapping[Phase, int]) -> None:
-        """Before the first step. done: steps of each phase before an interruption, whose tensors are kept.
+    def attach(self, module: nn.Module, done: Mapping[Phase, int], scale: Callable[[], float] = lambda: 1.0) -> None:
+        """Before the first step. done: steps of each phase before an interruption, whose tensors are kept; scale: what
+        gradients are multiplied by at this moment (float16's loss scale), and are recorded without.
 
         Raises SettingError for a configuration that smdebug does not take.
         """
@@ -49,7 +50,7 @@ class Recorder:
             shutil.rmtree(self._folder, ignore_errors=True)
         for mark in MARKS:
             (self._folder / mark).unlink(missing_ok=True)
-        self._hook, self._modes = _hook(self._config)
+        self._hook, self._modes = _hook(self._config, scale)
         for phase, steps in done.items():
             self._hook.mode_steps[self._modes[phase]] = steps - 1
         self._hook.step = sum(done.values()) - 1
@@ -94,7 +95,7 @@ def read_config(path: Path) -> dict[str, Any]:
     return found
 
 
-def _hook(config: Mapping[str, Any]) -> tuple[Any, dict[Phase, Any]]:
+def _hook(config: Mapping[str, Any], scale: Callable[[], float]) -> tuple[Any, dict[Phase, Any]]:
     """smdebug's hook, and its words for the phases."""
     _quiet()
     import smdebug.pytorch as smd
@@ -104,11 +105,11 @@ def _hook(config: Mapping[str, Any]) -> tuple[Any, dict[Phase, Any]]:
 
     del_hook()  # smdebug knows one a process, and disables itself for good after an error
     ErrorHandlingAgent.get_error_handling_agent().disable_smdebug = False
-    made = _made(_forgiving(smd.Hook), config)
+    made = _made(_forgiving(smd.Hook, scale), config)
     return made, {"train": ModeKeys.TRAIN, "valid": ModeKeys.EVAL}
 
 
-def _forgiving(kind: Any) -> Any:
+def _forgiving(kind: Any, scale: Callable[[], float]) -> Any:
     """smdebug's Hook that lets a training go on when it fails, and takes bfloat16."""
 
     from smdebug.core.error_handling_agent import ErrorHandlingAgent
@@ -122,8 +123,13 @@ def _forgiving(kind: Any) -> Any:
 
         def backward_hook(self, name: str) -> Callable[[Tensor], None]:
             """smdebug catches what goes wrong in the forward pass, but nothing in here."""
-            forgiving: Callable[[Tensor], None] = agent.catch_smdebug_errors()(super().backward_hook(name))
-            return forgiving
+            forgiving = agent.catch_smdebug_errors()(super().backward_hook(name))
+
+            def back(gradient: Tensor) -> None:
+                factor = scale()
+                forgiving(gradient if factor == 1 else gradient / factor)
+
+            return back
 
         @staticmethod
         def _make_numpy_array(value: Any) -> Any:

@@ -163,6 +163,8 @@ def poor_weight_initialization(parameters: PoorWeightInitializationParameters, r
         return _nothing(rule, "loss or gradient", recorded.over)
     found = [*_variances(parameters, recorded, first), *_ranges(parameters, recorded, first)]
     found += _flat(parameters, [each for each in losses if each.own in first])
+    if not found:
+        return _nothing(rule, "loss, gradient or activation input", recorded.over)
     if fired := [each for each in found if each.fired]:
         return min(fired, key=lambda each: _step(each.evidence))
     words = f"nothing is wrong with the first {len(first)} recorded steps"

@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,12 +53,27 @@ class Reader:
 
         Raises DataError for a folder that cannot be trusted or understood.
         """
-        over = over or (self._folder / END).is_file()
-        if _collections(self._folder):
+        over = over or self.ended
+        if self._is_complete(over):
             self._check_index()
             self._load(over)
         losses = tuple(sorted(self._losses, key=lambda each: each.step))
         return Recorded(losses, **{kind: _frozen(series) for kind, series in self._series.items()}, over=over)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the folder says that the training has."""
+        return (self._folder / END).is_file()
+
+    def _is_complete(self, over: bool) -> bool:
+        """Whether every process that records has said so: smdebug would wait for them for ever. Raises DataError."""
+        found = [_workers(path) for path in _collections(self._folder)]
+        if not found or len(found) >= max(found):
+            return bool(found)
+        if over:
+            remedy = "Record it again; what is here is of a training that was ended early"
+            raise DataError(f"{self._folder}: only {len(found)} of {max(found)} processes recorded anything", remedy)
+        return False
 
     def _load(self, over: bool) -> None:
         os.environ.update(NO_WAITING)
@@ -99,8 +115,7 @@ class Reader:
     def _check_index(self) -> None:
         """Raises DataError."""
         for path in sorted((self._folder / "index").glob("*/*.json")):
-            if path not in self._checked:
-                _check_index_file(path, self._folder)
+            if path not in self._checked and _check_index_file(path, self._folder):
                 self._checked.add(path)
 
 
@@ -157,22 +172,38 @@ def _collections(folder: Path) -> Iterable[Path]:
     return list((folder / "collections").glob("*/*_collections.json"))
 
 
-def _check_index_file(path: Path, folder: Path) -> None:
-    """Raises DataError."""
+def _workers(path: Path) -> int:
+    """How many processes record, as one of them says. Raises DataError."""
     try:
-        if path.is_symlink() or path.stat().st_size > LARGEST_INDEX:
-            raise ValueError("it is a link, or too large")
-        index = json.loads(path.read_bytes())
+        return int(_json(path)["_meta"]["num_workers"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"{path} is no list of collections ({error})", "Record it again") from error
+
+
+def _json(path: Path) -> Any:
+    """Raises OSError, ValueError, RecursionError; the file is a plain one, and not large."""
+    about = path.lstat()
+    if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST_INDEX:
+        raise ValueError("it is no plain file, or too large")
+    return json.loads(path.read_bytes())
+
+
+def _check_index_file(path: Path, folder: Path) -> bool:
+    """Whether its values are there and were looked at. Raises DataError."""
+    try:
+        index = _json(path)
         name = str(index["meta"]["event_file_name"])
         event = folder / name
-        if not EVENT_FILE.fullmatch(name) or event.is_symlink() or event.parent.is_symlink():
+        links = (event, event.parent, event.parent.parent)
+        if not EVENT_FILE.fullmatch(name) or any(each.is_symlink() for each in links):
             raise ValueError(f"it names {name!r}")
         size = event.stat().st_size if event.is_file() else 0
         payload = index.get("tensor_payload") or []
         if size > LARGEST_EVENTS or (size and any(not _lies_within(each, size) for each in payload)):
             raise ValueError(f"{name} is shorter than it says, or too large")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} is no index of tensors ({error})", "Remove it: the other steps can be read") from error
+    return size > 0
 
 
 def _lies_within(entry: Any, size: int) -> bool:

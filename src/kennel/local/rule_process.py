@@ -18,6 +18,7 @@ from typing import Any
 
 from kennel.debugger.evaluation import REPORT, Evaluation, Judged, RuleConfig
 from kennel.debugger.verdict import Verdict
+from kennel.files import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,8 @@ def _write_page(task: Task, judged: Judged, folder: Path) -> None:
         from kennel.reports import debugger
 
         verdicts = [each for each in judged.verdicts.values() if each.rule != REPORT]
-        (folder / PAGE).write_text(debugger.page(task.job, verdicts, judged.recorded, judged.profile))
+        page = debugger.page(task.job, verdicts, judged.recorded, judged.profile)
+        write_atomically(folder / PAGE, page.encode())
 
 
 if __name__ == "__main__":

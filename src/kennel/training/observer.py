@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -20,11 +20,11 @@ class Observer:
     recorder: Recorder | None = None
     clock: StepClock | None = None
 
-    def attach(self, module: nn.Module, source: Source, epochs: int) -> None:
-        """Before the first step. epochs: done before an interruption."""
+    def attach(self, module: nn.Module, source: Source, epochs: int, scale: Callable[[], float]) -> None:
+        """Before the first step. epochs: done before an interruption; scale: of the gradients, at any moment."""
         if self.recorder:
             done: dict[Phase, int] = {"train": epochs * source.steps(), "valid": epochs * source.validation_steps()}
-            self.recorder.attach(module, done)
+            self.recorder.attach(module, done, scale)
 
     def batches(self, phase: Phase, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The batches of one pass."""

@@ -80,7 +80,7 @@ def fit(
     scaler = torch.amp.GradScaler(enabled=_half(world) is torch.float16)
     history, best = _resume(module, optimizer, scaler, checkpoint)
     observer = observer or Observer()
-    observer.attach(module, source, len(history))
+    observer.attach(module, source, len(history), scaler.get_scale)
     parallel = DistributedDataParallel(module) if world.size > 1 else module
     for number in range(len(history) + 1, hyperparameters.epochs + 1):
         started = time.monotonic()

@@ -30,9 +30,17 @@ MEMBERS = {"DebugHookConfig": ("debug-output", "tensors"), "ProfilerConfig": ("p
 """A description's member → the folder below S3OutputPath/JOB, and ours."""
 
 
-def of_folder(folder: Path, settings: Debugger) -> Evaluation:
-    """All rules on a folder of tensors, of metrics, or one that has both. Raises DataError, SettingError."""
+def of_folder(folder: Path, settings: Debugger, grows: bool = False) -> Evaluation:
+    """All rules on a folder of tensors, of metrics, or one that has both. grows: a training still writes to it, so
+    tensors may be yet to come. Raises DataError, SettingError."""
     tensors, profiler = _tensors_in(folder), _profiler_in(folder)
+    if grows and tensors is None and profiler is not None:
+        if profiler.name != "profiler":
+            raise DataError(
+                f"{folder} holds metrics only, which do not say when the training ends",
+                "Leave --follow away, or name the folder above",
+            )
+        tensors = profiler.with_name("tensors")
     if tensors is None and profiler is None:
         raise DataError(
             f"{folder} holds neither tensors (collections/, index/, events/) nor a profiler's metrics (system/)",
@@ -42,8 +50,9 @@ def of_folder(folder: Path, settings: Debugger) -> Evaluation:
 
 
 def of_job(cloud: Cloud, name: str, folder: Path, progress: Progress) -> Judged:
-    """A job's rules on what it has left in S3 so far, fetched into `folder`. Raises KennelError."""
+    """A job's rules on what it has left in S3 so far, fetched to below `folder`. Raises KennelError."""
     job = described(cloud, name)
+    folder = folder / f"{name}-{job['CreationTime']:%Y%m%dT%H%M%S}"  # there may have been another of this name
     fetched = {kind: _fetch(cloud, job, member, folder / kind, progress) for member, (_, kind) in MEMBERS.items()}
     with progress.step("judge"):
         evaluation = Evaluation(rules_of(job, cloud.settings.debugger), fetched["tensors"], fetched["profiler"])

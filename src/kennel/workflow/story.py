@@ -253,7 +253,11 @@ class Story:
     def _write_debugger_page(self) -> None:
         """What the rules found, with what they found it in, beside the run's other pages."""
         path, folder = self._stage.out / "debugger.html", self._stage.out / "debugger"
-        judged = debugging.of_job(self._cloud, self._job, folder, self._progress)
+        try:
+            judged = debugging.of_job(self._cloud, self._job, folder, self._progress)
+        except KennelError as error:  # a job of an earlier time may have none of it; the artifact is what matters
+            self._progress.say(f"no debugger page: {error}")
+            return
         debugging.write_page(self._job, judged, path)
         self.summary.addresses["debugger page"] = str(path)
 

@@ -71,7 +71,7 @@ class Attempt:
         for number, root in enumerate(self._roots):
             shutil.rmtree(root, ignore_errors=True)
             layout.lay_out(self._job, self._runner, self._hosts, number, root, self._house.objects)
-        for each in self._checkpoints:
+        for each in self._kept:  # tensors too: the rules know them by their steps, wherever those were made
             each.restore()
 
     def run(self, asked: Asked, tails: list[Tail], begun: Callable[[], None]) -> Outcome:

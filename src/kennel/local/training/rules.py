@@ -16,7 +16,7 @@ from kennel.contract import Contract
 from kennel.debugger.evaluation import RuleConfig
 from kennel.errors import KennelError
 from kennel.local import rule_process
-from kennel.local.errors import invalid
+from kennel.local.errors import Refused, invalid
 from kennel.local.parts import Document, House, Program, Running
 from kennel.local.rule_process import OVER, PAGE, Task
 from kennel.local.runners.process import KEPT
@@ -86,11 +86,11 @@ def tell(job: Document, name: str, status: str, details: str, now: float) -> Non
             each.update(RuleEvaluationStatus=status, StatusDetails=details[:1024], LastModifiedTime=now)
 
 
-def end(job: Document, why: str, now: float) -> None:
+def end(job: Document, why: str, now: float, status: str = "Stopped") -> None:
     """Rules that had not come to an end by the end of the job."""
     for each in _statuses(job):
         if each["RuleEvaluationStatus"] in ("InProgress", "Stopping"):
-            each.update(RuleEvaluationStatus="Stopped", StatusDetails=why, LastModifiedTime=now)
+            each.update(RuleEvaluationStatus=status, StatusDetails=why[:1024], LastModifiedTime=now)
 
 
 def details(verdict: Document) -> str:
@@ -105,13 +105,10 @@ def details(verdict: Document) -> str:
 
 def stops(job: Document, name: str) -> bool:
     """Whether an issue that this rule finds shall end the job: SageMaker's built-in action StopTraining."""
-    configs = [each for member in STATUSES for each in job.get(member, []) if each["RuleConfigurationName"] == name]
-    return any(
-        action.get("name") == "stoptraining"
-        and job["TrainingJobName"].startswith(action.get("training_job_prefix", ""))
-        for each in configs
-        for action in _actions(each.get("RuleParameters", {}).get("action_json", ""))
-    )
+    mine = [each for member in STATUSES for each in job.get(member, []) if each["RuleConfigurationName"] == name]
+    actions = [each for rule in mine for each in _actions(rule.get("RuleParameters", {}).get("action_json", ""))]
+    prefixes = [str(each.get("training_job_prefix", "")) for each in actions if each.get("name") == "stoptraining"]
+    return any(job["TrainingJobName"].startswith(prefix) for prefix in prefixes)
 
 
 def outputs(job: Document, root: Path) -> list[tuple[str, Path]]:
@@ -136,6 +133,8 @@ class RuleJob:
         self._change, self._stop = change, stop
         self._folder = house.home / "rules" / job["TrainingJobName"]
         self._running: Running | None = None
+        self._over = False
+        self._told: dict[str, tuple[str, Any]] = {}
         self.tail = Tail(self._folder / "verdicts.log", self._take)
         """What the process says; looked at with the job's own log."""
 
@@ -154,12 +153,20 @@ class RuleJob:
         try:
             self._running = self._house.programs.run(program)
         except KennelError as error:
-            log.warning("%s: its rules cannot be judged: %s", self._job["TrainingJobName"], error)
+            self._give_up(f"The rule cannot be judged: {error}")
 
     def finish(self) -> None:
-        """The training has ended: the last verdicts, and the page."""
+        """The training has ended: the last verdicts, and the page. What goes wrong here costs the job nothing."""
+        self._over = True  # an issue found from now on has nothing left to stop
         if self._running is None:
             return
+        try:
+            self._end()
+        except (OSError, Refused) as error:
+            log.warning("%s: the rules' last words are lost: %s", self._job["TrainingJobName"], error)
+
+    def _end(self) -> None:
+        assert self._running is not None
         (self._folder / OVER).touch()
         until = self._house.clock.now() + LAST_WORD_S
         while self._running.exit_code() is None and self._house.clock.now() < until:
@@ -170,9 +177,12 @@ class RuleJob:
     def close(self) -> None:
         """Nothing of it runs any more."""
         if self._running is not None:
+            code = self._running.exit_code()
             self._running.close()
             self.tail.pump(self._house.clock.now(), last=True)
             self._running = None
+            if code:
+                self._give_up(f"The process that judges the rules ended with exit code {code}.")
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _task(self) -> Task:
@@ -194,9 +204,19 @@ class RuleJob:
             else:
                 log.warning("%s: rules: %s", self._job["TrainingJobName"], line)
 
+    def _give_up(self, why: str) -> None:
+        """Rules that have not come to an end are in error."""
+        log.warning("%s: %s", self._job["TrainingJobName"], why)
+        now = self._house.clock.now()
+        self._change(lambda job: end(job, why, now, "Error"))
+
     def _tell(self, name: str, verdict: dict[str, Any], now: float) -> None:
+        news = (str(verdict["status"]), verdict.get("evidence"))
+        if self._told.get(name) == news:
+            return  # only its words are new
+        self._told[name] = news
         self._change(lambda job: tell(job, name, str(verdict["status"]), details(verdict), now))
-        if verdict["status"] == "IssuesFound" and stops(self._job, name):
+        if not self._over and verdict["status"] == "IssuesFound" and stops(self._job, name):
             self._stop()
 
     def _report(self) -> str | None:
@@ -222,7 +242,7 @@ def _actions(text: str) -> list[dict[str, str]]:
     """action_json, also with its quotes escaped, as SageMaker's SDK writes it."""
     try:
         found = json.loads(text.replace('\\"', '"') or "[]")
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     return [each for each in (found if isinstance(found, list) else [found]) if isinstance(each, dict)]
 
