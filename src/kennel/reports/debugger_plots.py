@@ -65,7 +65,8 @@ def losses(recorded: Recorded, verdicts: Sequence[Verdict], at: Frame) -> Markup
     values = np.array([each.value for each in numbers])
     logarithmic = bool(values.min() > 0 and values.max() > 50 * values.min())
     figure, plot = _axes(at, 3.3, f"loss ({'log' if logarithmic else 'linear'} scale)")
-    plot.set_yscale("log" if logarithmic else "linear")
+    if logarithmic:
+        _logarithmic(plot, values)
     _batches(plot, numbers, bare=not points)
     for label, means, colour in (
         ("train, mean since the\nevaluation before", [each.train for each in points], ORANGE),
@@ -111,8 +112,9 @@ def magnitudes(what: str, given: Tensors, verdicts: Sequence[Verdict], at: Frame
 
 def _lines(what: str, given: Tensors, verdicts: Sequence[Verdict], at: Frame) -> Markup:
     figure, plot = _axes(at, 2.5, f"{what}: mean absolute value (log scale)")
-    if any(_shown(each) for found in given.values() for each in found):
-        plot.set_yscale("log")
+    there = np.array([each.mean_abs for found in given.values() for each in found if _shown(each)])
+    if len(there):
+        _logarithmic(plot, there)
     for (name, found), colour in zip(given.items(), COLOURS, strict=False):
         values = np.array([each.mean_abs if _shown(each) else math.nan for each in found])
         line = thinned(np.array([each.own for each in found], np.float64), values)
@@ -231,6 +233,19 @@ def _axes(at: Frame, height: float, title: str) -> tuple[Any, Any]:
     plot.set_xlabel("training step", fontsize=9)
     plot.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     return figure, plot
+
+
+def _logarithmic(plot: Any, values: Floats) -> None:
+    """Within a factor of ten evenly spaced ticks, since hardly a power of ten is there."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+    plot.set_yscale("log")
+    narrow = values.max() < 10 * values.min()
+    plot.yaxis.set_major_locator(MaxNLocator(5) if narrow else LogLocator(numticks=7))
+    plot.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+    if narrow:
+        plot.yaxis.set_minor_locator(NullLocator())
+    plot.yaxis.set_minor_formatter(lambda *_: "")
 
 
 def _limits(at: Frame) -> tuple[float, float]:

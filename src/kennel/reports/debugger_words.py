@@ -39,7 +39,7 @@ def close(verdict: Verdict) -> bool:
     evidence = verdict.evidence
     if evidence is None or verdict.rule not in UPWARD or verdict.status not in ("NoIssuesFound", "InProgress"):
         return False
-    return evidence.value >= CLOSE * evidence.threshold
+    return evidence.value / evidence.threshold >= CLOSE
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
