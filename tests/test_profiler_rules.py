@@ -38,7 +38,7 @@ def test_the_defaults_are_the_published_ones() -> None:
 @pytest.mark.parametrize(("count", "status"), [(1000, "NoIssuesFound"), (1001, "IssuesFound")])
 def test_low_utilisation_is_judged_from_one_value_beyond_the_patience(count: int, status: str) -> None:
     verdict = evaluate("LowGPUUtilization", {}, profile({"gpu0": [0.0] * count}), True)
-    assert verdict.status == status
+    assert (verdict.status, verdict.applies) == (status, count > 1000)
     if verdict.evidence:
         assert (verdict.evidence.subject, verdict.evidence.value, verdict.evidence.threshold) == ("gpu0", 0.0, 70.0)
         assert verdict.evidence.time == START + 0.5 * 1001
@@ -49,7 +49,8 @@ def test_low_utilisation_is_judged_from_one_value_beyond_the_patience(count: int
 
 @pytest.mark.parametrize(("high", "status"), [(69.9, "IssuesFound"), (70.0, "NoIssuesFound"), (70.1, "NoIssuesFound")])
 def test_the_95th_percentile_decides(high: float, status: str) -> None:
-    assert low([high] * 11).status == status
+    verdict = low([high] * 11)
+    assert (verdict.status, verdict.applies) == (status, True)
 
 
 def test_percentiles_are_interpolated_between_values() -> None:
@@ -159,7 +160,7 @@ def test_while_the_training_runs_a_verdict_is_in_progress_until_it_is_found() ->
 def test_without_a_gpu_no_issue_is_found_and_the_words_say_why(rule: str) -> None:
     busy = profile({"cpu0": [99.0] * 3000, "cpu1": [95.0] * 1000 + [2.0] * 2000})
     verdict = evaluate(rule, {}, busy, True)
-    assert verdict.status == "NoIssuesFound"
+    assert (verdict.status, verdict.applies) == ("NoIssuesFound", False)
     assert "no GPU" in verdict.words
     assert evaluate(rule, {}, busy, False).status == "InProgress"
     if rule == "CPUBottleneck":
@@ -169,7 +170,8 @@ def test_without_a_gpu_no_issue_is_found_and_the_words_say_why(rule: str) -> Non
 @pytest.mark.parametrize("rule", sorted(DEFAULTS))
 @pytest.mark.parametrize("over", [True, False])
 def test_an_empty_profile_finds_nothing(rule: str, over: bool) -> None:
-    assert evaluate(rule, {}, Profile(), over).status == ("NoIssuesFound" if over else "InProgress")
+    verdict = evaluate(rule, {}, Profile(), over)
+    assert (verdict.status, verdict.applies) == ("NoIssuesFound" if over else "InProgress", False)
 
 
 def test_gaps_are_neither_busy_nor_starved() -> None:

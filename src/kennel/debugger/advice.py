@@ -46,9 +46,13 @@ class Budget:
     steps: int
 
     @property
+    def loop(self) -> float:
+        return self.waiting + self.training + self.validating
+
+    @property
     def starved(self) -> float:
         """The share of the loop's time that was spent on waiting for data."""
-        return self.waiting / (self.waiting + self.training + self.validating) if self.waiting else 0.0
+        return self.waiting / self.loop if self.waiting else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +71,6 @@ class Cause:
     outside: float
     while_waiting: float
     while_training: float
-
-    @property
-    def verdict(self) -> str:
-        """Whether waiting for data explains it."""
-        if self.low < 0.05:
-            return f"The {self.device} was hardly ever below {LOW} %."
-        part = "the cause" if self.waiting >= 0.5 else "a part of the cause"
-        part = "not the cause" if self.waiting <= STARVED else part
-        return f"Waiting for data is {part}: {_share(self.waiting)} of the time in which the {self.device} was low."
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +101,14 @@ def examine(profile: Profile, node: str, facts: Facts | None = None) -> Examined
     enough = len(at.times) >= ENOUGH
     found = tuple(_advice(profile, at, did, budget, facts or Facts())) if enough else ()
     return Examined(at, did, budget, cause, found)
+
+
+def loader(budget: Budget | None) -> str:
+    """Whether the data loader is the bottleneck: the one answer to that, from the loop's own clock."""
+    if budget is None or not budget.loop:
+        return "Whether the data loader is the bottleneck is unknown: no step times were recorded."
+    found = "is" if budget.starved >= STARVED else "is not"
+    return f"The data loader {found} the bottleneck: {_waited(budget)}."
 
 
 def _budget(profile: Profile, node: str, at: Samples) -> Budget | None:
@@ -150,7 +153,7 @@ def _advice(
         yield _feed(at, did, budget, facts)
     busy = did.training >= 0.5 if did is not None else np.full(len(at.times), True)
     if busy.any() and (budget is None or budget.starved < STARVED):
-        yield from _on_gpu(profile, at, busy, budget, facts) if at.gpus else _on_cpu(at, busy)
+        yield from _on_gpu(profile, at, busy, budget, facts) if at.gpus else _on_cpu(at, busy, budget)
     yield from _unused(at)
     yield from _memory(profile, at.node)
 
@@ -159,7 +162,7 @@ def _feed(at: Samples, did: Activity, budget: Budget, facts: Facts) -> Advice:
     """The loader is too slow: what it lacks is what was full while the training waited."""
     hungry = did.waiting >= min(0.5, float(did.waiting.max()))
     used, disk = _cores_used(at, hungry)
-    why = f"{_share(budget.starved)} of the training is waiting for data; meanwhile {used:.1f} of {len(at.cores)} "
+    why = f"{_share(budget.starved)} of the loop's time was waiting for data; meanwhile {used:.1f} of {len(at.cores)} "
     why += f"cores were in use, {disk:.0f} % of their time for I/O."
     now = f" (now {facts.workers})" if facts.workers is not None else ""
     if disk >= IO_BOUND:
@@ -187,18 +190,21 @@ def _on_gpu(profile: Profile, at: Samples, busy: Flags, budget: Budget | None, f
         why = f"The GPU is at {mean:.0f} % and computes in float32."
         yield Advice("Mixed precision (bfloat16): the GPU does the work, and can do it faster", why)
     elif mean >= FULL and (budget is None or budget.starved < FED):
-        why = f"The GPU is at {mean:.0f} %, and the loop hardly waits for data."
+        why = f"The GPU is at {mean:.0f} %; {_waited(budget)}."
         yield Advice("Nothing, unless it has to be faster: then a faster instance, for this GPU is full", why)
     if full >= 95:
         yield Advice("A slightly smaller batch_size: little is left of the GPU's memory", f"It was {full:.0f} % full.")
 
 
-def _on_cpu(at: Samples, busy: Flags) -> Iterator[Advice]:
+def _on_cpu(at: Samples, busy: Flags, budget: Budget | None) -> Iterator[Advice]:
+    """Where no step times are recorded, what the processors worked at is unknown, and one busy core says nothing."""
     used, _ = _cores_used(at, busy)
-    why = f"While it trained {used:.1f} of {len(at.cores)} cores were in use, and it hardly waited for data."
+    meanwhile = "While it trained " if budget is not None else ""
+    why = f"{meanwhile}{used:.1f} of {len(at.cores)} cores were in use; {_waited(budget)}."
     if used >= HIGH / 100 * len(at.cores):
-        yield Advice("An instance with a GPU, or with more cores: the processors are full of the training itself", why)
-    elif ONE <= used < 2 * ONE and len(at.cores) > 1:
+        full = " of the training itself" if budget is not None else ""
+        yield Advice(f"An instance with a GPU, or with more cores: the processors are full{full}", why)
+    elif budget is not None and ONE <= used < 2 * ONE and len(at.cores) > 1:
         yield Advice("A smaller instance would be as fast: one core does the work (a larger batch_size uses more)", why)
 
 
@@ -221,6 +227,12 @@ def _cores_used(at: Samples, when: Flags) -> tuple[float, float]:
         return 0.0, 0.0
     disk = float(np.nanmean(waits)) if np.isfinite(waits).any() else 0.0
     return float(np.nanmean(chosen)) / 100 * len(at.cores), disk
+
+
+def _waited(budget: Budget | None) -> str:
+    if budget is None:
+        return "how long it waited for data is unknown, as no step times were recorded"
+    return f"{_share(budget.starved)} of the loop's time was waiting for data"
 
 
 def _mean(values: Floats, weights: Floats) -> float:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -67,13 +68,13 @@ def parameters_of(rule: str, given: Mapping[str, str]) -> Parameters:
 def _low_utilisation(parameters: Parameters, profile: Profile, over: bool) -> Verdict:
     gpus = profile.find("GPUUtilization")
     if not gpus:
-        return _none("LowGPUUtilization", over, "There was no GPU, so there is no utilisation of one to judge.")
+        return _nothing("LowGPUUtilization", over, "There was no GPU, so there is no utilisation of one to judge.")
     found = [verdict for gpu in gpus if (verdict := _fired_on(gpu, parameters, over, profile))]
     if found:
         return min(found, key=lambda verdict: (verdict.evidence.time or 0) if verdict.evidence else 0)
     most = max(gpus, key=lambda gpu: len(gpu.values))
     if len(most.values) <= parameters["patience"]:
-        return _none("LowGPUUtilization", over, _too_few(len(most.values), parameters))
+        return _nothing("LowGPUUtilization", over, _too_few(len(most.values), parameters))
     high, low = np.quantile(most.values[-int(parameters["window"]) :], (0.95, 0.05))
     words = f"The 95th percentile of {_name(most, profile)}'s utilisation is {high:.1f} %, the 5th {low:.1f} %."
     return _none("LowGPUUtilization", over, words)
@@ -102,9 +103,9 @@ def _cpu_bottleneck(parameters: Parameters, profile: Profile, over: bool) -> Ver
     nodes = [each for node in profile.nodes if len((each := samples(profile, node)).times)]
     with_gpu = [each for each in nodes if each.gpus]
     if not nodes:
-        return _none("CPUBottleneck", over, "No utilisation was recorded.")
+        return _nothing("CPUBottleneck", over, "No utilisation was recorded.")
     if not with_gpu:
-        return _none("CPUBottleneck", over, _without_gpu(nodes, parameters))
+        return _nothing("CPUBottleneck", over, _without_gpu(nodes, parameters))
     shares = []
     for node in with_gpu:
         busy, starved = bottlenecks(node, parameters)
@@ -116,7 +117,7 @@ def _cpu_bottleneck(parameters: Parameters, profile: Profile, over: bool) -> Ver
         shares.append((100 * float(both[-1]) / len(both), len(both)))
     share, count = max(shares)
     if max(each for _, each in shares) <= parameters["patience"]:
-        return _none("CPUBottleneck", over, _too_few(count, parameters))
+        return _nothing("CPUBottleneck", over, _too_few(count, parameters))
     words = f"A core above {parameters['cpu_threshold']:g} % met a GPU below {parameters['gpu_threshold']:g} % "
     return _none("CPUBottleneck", over, words + f"in {share:.1f} % of the samples.")
 
@@ -169,6 +170,11 @@ def _too_few(count: int, parameters: Parameters) -> str:
 
 def _none(rule: str, over: bool, words: str) -> Verdict:
     return Verdict(rule, "NoIssuesFound" if over else "InProgress", words)
+
+
+def _nothing(rule: str, over: bool, words: str) -> Verdict:
+    """There is nothing that the rule could judge (as yet, while the training runs)."""
+    return replace(_none(rule, over, words), applies=False)
 
 
 def _fired(rule: str, words: str, evidence: Evidence, remedy: str) -> Verdict:

@@ -25,13 +25,17 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """rule: SageMaker's name (`VanishingGradient`); words: one sentence; remedy: what to do, "" where nothing is."""
+    """rule: SageMaker's name (`VanishingGradient`); words: one sentence; remedy: what to do, "" where nothing is.
+
+    applies: whether there was anything to judge. SageMaker's status has no word for that.
+    """
 
     rule: str
     status: Status
     words: str
     evidence: Evidence | None = None
     remedy: str = ""
+    applies: bool = True
 
     @property
     def fired(self) -> bool:
