@@ -71,7 +71,8 @@ class Attempt:
         for number, root in enumerate(self._roots):
             shutil.rmtree(root, ignore_errors=True)
             layout.lay_out(self._job, self._runner, self._hosts, number, root, self._house.objects)
-        for each in self._kept:  # tensors too: the rules know them by their steps, wherever those were made
+        # After an interruption tensors and metrics too, as rules on AWS read them in S3: steps go on where they were.
+        for each in self._kept if states.was_interrupted(self._job) else self._checkpoints:
             each.restore()
 
     def run(self, asked: Asked, tails: list[Tail], begun: Callable[[], None]) -> Outcome:

@@ -138,7 +138,8 @@ class Execution:
         return self._wished or self._over_time(0)
 
     def _attempt(self, runner: Runner, hosts: list[str], tails: list[Tail]) -> Outcome:
-        attempt = Attempt(self._house, self._job, runner, hosts, self._folder)
+        now = self._jobs.get(self.name) or self._job  # with what has happened to it since
+        attempt = Attempt(self._house, now, runner, hosts, self._folder)
         self._enter("Downloading")
         attempt.prepare()
         if (wish := self._wished or self._over_time(0)) is not None:

@@ -87,6 +87,11 @@ def trained(job: Document) -> float:
     return sum(float(each["EndTime"] - each["StartTime"]) for each in over if "EndTime" in each)
 
 
+def was_interrupted(job: Document) -> bool:
+    """Whether an earlier instance of the job was lost."""
+    return any(each["Status"] == "Interrupted" for each in job.get("SecondaryStatusTransitions", []))
+
+
 def interrupted(job: Document, now: float) -> float:
     """Seconds between the losses of instances and the training on the next ones, after the job's first training."""
     total, since = 0.0, None
