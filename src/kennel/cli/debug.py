@@ -49,9 +49,9 @@ def debug(
     else:
         _refuse(what, assignments)
         judged = _job(what, there(on, settings), follow)
-    from kennel.workflow.debugging import write_page
+    from kennel.workflow.debugging import title_of, write_page
 
-    write_page(what, judged, page)
+    write_page(title_of(what), judged, page)
     if as_json:
         print_json({name: asdict(verdict) for name, verdict in judged.verdicts.items()})
         return

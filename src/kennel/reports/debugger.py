@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from kennel.debugger.advice import ENOUGH, Budget, Cause, Examined, Facts, examine
+from kennel.debugger.advice import ENOUGH, Budget, Cause, Examined, Facts, examine, loader
 from kennel.debugger.profile import Profile
 from kennel.debugger.recorded import Recorded
 from kennel.debugger.verdict import Evidence, Verdict
 from kennel.reports import debugger_plots as plots
+from kennel.reports.debugger_use import use
+from kennel.reports.debugger_words import about, headline, outcome, outside, steps_of, summary
 from kennel.reports.page import render
 from kennel.reports.tuning import duration
 
@@ -21,15 +23,6 @@ RULES = (
 )  # fmt: skip
 MOST_NODES = 8
 """Hosts shown; a job has hardly more, and each takes half a screen."""
-OUTCOMES = {
-    "IssuesFound": ("issue found", "bad"),
-    "NoIssuesFound": ("no issue", "good"),
-    "InProgress": ("no issue so far", "open"),
-    "Error": ("could not be evaluated", "odd"),
-    "Stopping": ("stopped", "odd"),
-    "Stopped": ("stopped", "odd"),
-}
-"""SageMaker's status → what a person would say, and how it looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +45,16 @@ class Node:
     low: tuple[Part, ...]
     steps: str
     enough: bool
+    loader: str
+    outside: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something to change, and why."""
+
+    what: str
+    why: str
 
 
 def page(
@@ -64,36 +67,26 @@ def page(
     """The page as HTML. Whatever is missing (no tensors, no profile, neither) is said in its place."""
     recorded, profile = recorded or Recorded(), profile or Profile()
     ordered = sorted(verdicts, key=lambda each: (not each.fired, RULES.index(each.rule) if each.rule in RULES else 99))
+    nodes = [_node(profile, node, facts) for node in profile.nodes[:MOST_NODES]]
+    steps, at = steps_of(recorded, [each.found.budget for each in nodes]), plots.frame(recorded)
     return render(
         "debugger.html",
         name=name,
-        summary=summary(ordered),
-        verdicts=ordered,
+        about=about(recorded, steps, profile, facts),
+        lead=[summary(ordered), headline(recorded, steps), _loader(nodes)],
+        found=[each for each in ordered if each.fired or each.status == "Error"],
+        passed=[each for each in ordered if not each.fired and each.status != "Error"],
+        changes=_changes(ordered, nodes),
         missing=[rule for rule in RULES if rule not in {each.rule for each in verdicts}],
-        outcomes=OUTCOMES,
+        outcome=outcome,
         decided=lambda evidence: _decided(evidence, _start(profile)),
-        losses=plots.losses(recorded.losses, ordered),
-        heat=_heat(recorded, ordered),
-        nodes=[_node(profile, node, facts) for node in profile.nodes[:MOST_NODES]],
+        losses=plots.losses(recorded, ordered, at),
+        heat=_heat(recorded, ordered, at),
+        nodes=nodes,
         more_nodes=max(0, len(profile.nodes) - MOST_NODES),
         notes=profile.notes,
         duration=duration,
     )
-
-
-def summary(verdicts: Sequence[Verdict]) -> str:
-    """The page in a sentence or two."""
-    fired = [each for each in verdicts if each.fired]
-    wrong = [each.rule for each in verdicts if each.status == "Error"]
-    running = any(each.status == "InProgress" for each in verdicts)
-    if not verdicts:
-        return "No rule was asked for."
-    rules = f"{len(verdicts)} {'rule' if len(verdicts) == 1 else 'rules'}"
-    said = f"{', '.join(each.rule for each in fired)}: found." if fired else "No issue was found."
-    said = said if not fired else f"{len(fired)} of {rules} found an issue: {', '.join(each.rule for each in fired)}."
-    said = f"{rules} looked at this training. {said}" if not fired else said
-    more = [f"{', '.join(wrong)} could not be evaluated."] if wrong else []
-    return " ".join([said, *more, *(["The training is not over yet."] if running else [])])
 
 
 def _decided(evidence: Evidence, start: float | None) -> list[tuple[str, str]]:
@@ -101,7 +94,7 @@ def _decided(evidence: Evidence, start: float | None) -> list[tuple[str, str]]:
     where = [("step", str(evidence.step))] if evidence.step is not None else []
     if evidence.time is not None and start is not None:
         where += [("after", duration(max(0.0, evidence.time - start)))]
-    figures = [("value", f"{evidence.value:.4g}"), ("threshold", f"{evidence.threshold:.4g}")]
+    figures = [("value", f"{evidence.value:.4g}"), ("limit", f"{evidence.threshold:.4g}")]
     return [*where, ("where", evidence.subject), *figures]
 
 
@@ -109,20 +102,36 @@ def _start(profile: Profile) -> float | None:
     return min((float(each.times[0]) for each in profile.series if len(each.times)), default=None)
 
 
-def _heat(recorded: Recorded, verdicts: Sequence[Verdict]) -> list[Markup]:
+def _heat(recorded: Recorded, verdicts: Sequence[Verdict], at: plots.Frame) -> list[Markup]:
     found = [
-        plots.magnitudes("gradients: mean absolute value", recorded.gradients, verdicts),
-        plots.magnitudes("weights: mean absolute value", recorded.weights, []),
+        plots.magnitudes("gradients", recorded.gradients, verdicts, at),
+        plots.magnitudes("weights", recorded.weights, [], at),
     ]
     return [each for each in found if each is not None]
+
+
+def _loader(nodes: Sequence[Node]) -> str:
+    """Of the host that waited longest for its data."""
+    starved = [each for each in nodes if each.found.budget]
+    most = max(starved, key=lambda each: each.found.budget.starved if each.found.budget else 0.0, default=None)
+    return most.loader if most else loader(None)
+
+
+def _changes(verdicts: Sequence[Verdict], nodes: Sequence[Node]) -> list[Change]:
+    """Remedies of what was found, then the advice on machines."""
+    changes = [Change(each.remedy, f"{each.rule}: {each.words}") for each in verdicts if each.fired and each.remedy]
+    for node in nodes:
+        host = f"{node.found.at.node}: " if len(nodes) > 1 else ""
+        changes += [Change(each.what, f"{host}{each.why}") for each in node.found.advice]
+    return changes
 
 
 def _node(profile: Profile, node: str, facts: Facts | None) -> Node:
     found = examine(profile, node, facts)
     start = float(found.at.times[0]) if len(found.at.times) else 0.0
     return Node(
-        found, plots.use(found, start), _time(found.budget), _low(found.cause), _steps(profile, node),
-        len(found.at.times) >= ENOUGH,
+        found, use(found, start), _time(found.budget), _low(found.cause), _steps(profile, node),
+        len(found.at.times) >= ENOUGH, loader(found.budget), outside(found.budget),
     )  # fmt: skip
 
 

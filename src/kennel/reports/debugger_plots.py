@@ -1,191 +1,285 @@
-"""The debugger report's plots: losses, magnitudes per layer, utilisation. Each is bounded, however long the run."""
+"""The debugger report's plots over training steps: losses, magnitudes layer by layer. Each is bounded, however long the
+run, and all share one linear axis, so that a step stands below itself.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
-from kennel.debugger.advice import LOW, Examined, utilisation
 from kennel.debugger.profile import Floats
-from kennel.debugger.profiler_rules import bottlenecks
-from kennel.debugger.recorded import Loss, Tensors
-from kennel.debugger.utilisation import Flags, Samples, stretches
+from kennel.debugger.recorded import Loss, Recorded, Statistics, Tensors
+from kennel.debugger.rules import Evaluation, evaluations
 from kennel.debugger.verdict import Verdict
-from kennel.reports.page import BLUE, INK, MUTED, ORANGE, axes, svg
+from kennel.reports.page import BLUE, INK, ORANGE, axes, svg
 
 POINTS = 500
 """Of a line; more are averaged, since no screen shows them."""
 ROWS = 60
 """Names beside a heat map; of more tensors every second, third … is named."""
-BAD, BAND = "#b42318", "#fde2d0"
-WIDE = 10.4
-SAID: dict[str, Any] = {"fontsize": 8, "color": BAD, "parse_math": False}
+LINES = 3
+"""So many tensors are lines; more are a heat map."""
+BAD, BAND, PALE = "#b42318", "#fde2d0", "#fdba8c"
+COLOURS = (BLUE, ORANGE, "#059669")
+WIDE, RIGHT = 10.4, 2.0
+"""Inches: a plot's width, and what of it is for legends and colour bars, where they hide nothing."""
+BOX = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+SAID: dict[str, Any] = {"fontsize": 8, "color": BAD, "parse_math": False, "bbox": BOX, "zorder": 5}
 """A rule's name beside its mark. Names are never typeset: they are somebody else's."""
 
 
-def losses(given: Sequence[Loss], verdicts: Sequence[Verdict]) -> Markup | None:
-    """Losses over the training's own steps, with a line where a rule fired; of each validation its mean."""
-    numbers = [each for each in given if math.isfinite(each.value)]
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the plots share. end: the first step that is no more; left: inches before the axis, for names."""
+
+    end: int
+    left: float
+
+
+def frame(recorded: Recorded) -> Frame:
+    """Wide enough for all that is recorded."""
+    losses = [each for each in recorded.losses if each.phase == "train"] or recorded.losses
+    tensors = [_there(recorded.gradients), _there(recorded.weights)]
+    own = [each.own for each in losses]
+    own += [found[-1].own for given in tensors for found in given.values()]
+    named = [_short(name) for given in tensors if len(given) > LINES for name in given]
+    return Frame(max(own, default=0) + 1, max(0.7, 0.35 + 0.058 * max(map(len, named), default=0)))
+
+
+def best(points: Sequence[Evaluation]) -> Evaluation | None:
+    """The one with the lowest validation loss, the first of several."""
+    return min(points, key=lambda each: each.valid, default=None)
+
+
+def losses(recorded: Recorded, verdicts: Sequence[Verdict], at: Frame) -> Markup | None:
+    """Batch by batch, and of each evaluation the two means that Overfit compares; the best, and where a rule fired."""
+    numbers = [each for each in recorded.losses if math.isfinite(each.value)]
     if not numbers:
         return None
-    figure, plot = axes(WIDE, 3.0, "loss")
-    train = [each for each in numbers if each.phase == "train"]
-    valid = _evaluations(train, [each for each in numbers if each.phase == "valid"])
-    for label, points, colour in (
-        ("train, batch by batch", [(each.own, each.value) for each in train], ORANGE),
-        ("valid, each time's mean", valid, BLUE),
+    points = evaluations(recorded)
+    values = np.array([each.value for each in numbers])
+    logarithmic = bool(values.min() > 0 and values.max() > 50 * values.min())
+    figure, plot = _axes(at, 3.3, f"loss ({'log' if logarithmic else 'linear'} scale)")
+    if logarithmic:
+        _logarithmic(plot, values)
+    _batches(plot, numbers, bare=not points)
+    for label, means, colour in (
+        ("train, mean since the\nevaluation before", [each.train for each in points], ORANGE),
+        ("valid, mean of each\nevaluation", [each.valid for each in points], BLUE),
     ):
         if points:
-            steps, values = np.array(points, np.float64).T
-            marker = "o" if len(points) < (40 if colour == BLUE else 4) else None
-            plot.plot(*thinned(steps, values), color=colour, label=label, linewidth=1.3, marker=marker, markersize=3)
-    broken = [each.own for each in given if not math.isfinite(each.value) and each.phase == "train"]
-    if broken:
-        plot.plot(broken[:POINTS], [plot.get_ylim()[0]] * len(broken[:POINTS]), "x", color=BAD, label="no number")
-    values = np.array([each.value for each in numbers])
-    if values.min() > 0 and values.max() > 50 * values.min():
-        plot.set_yscale("log")
-    _mark(plot, verdicts)
-    plot.set_xlabel("training step", fontsize=9)
-    plot.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    plot.legend(fontsize=8, frameon=False, loc="upper right")
-    return svg(figure)
+            steps = np.array([each.own for each in points], np.float64)
+            marker = "o" if len(points) < 40 else None
+            line = thinned(steps, np.array(means))
+            plot.plot(*line, color=colour, label=label, linewidth=1.4, marker=marker, markersize=3.5)
+    broken = [each.own for each in recorded.losses if not math.isfinite(each.value) and each.phase == "train"]
+    _edge(plot, broken, "x", BAD, "no number")
+    _mark(plot, verdicts, at)
+    _best(plot, points, at)
+    return _done(figure, plot)
 
 
-def _evaluations(train: Sequence[Loss], valid: Sequence[Loss]) -> list[tuple[int, float]]:
-    """(training step, mean loss) of each validation: the batches between two steps of training are one."""
-    if not train:
-        return [(each.own, each.value) for each in valid]
-    before = np.searchsorted([each.step for each in train], [each.step for each in valid])
-    groups: dict[int, list[float]] = {}
-    for number, each in zip(before, valid, strict=True):
-        groups.setdefault(train[max(0, int(number) - 1)].own, []).append(each.value)
-    return [(own, sum(found) / len(found)) for own, found in groups.items()]
+def _batches(plot: Any, numbers: Sequence[Loss], bare: bool) -> None:
+    """Training's losses one by one; validation's too, where there is no evaluation to average them."""
+    for phase, colour in (("train", PALE), *((("valid", BLUE),) if bare else ())):
+        chosen = [(each.own, each.value) for each in numbers if each.phase == phase]
+        if chosen:
+            marker = "o" if len(chosen) < 4 else None
+            line = thinned(*np.array(chosen, np.float64).T)
+            plot.plot(*line, color=colour, label=f"{phase}, batch by batch", linewidth=1, marker=marker, markersize=3)
 
 
-def magnitudes(title: str, given: Tensors, verdicts: Sequence[Verdict]) -> Markup | None:
-    """A heat map: a row a tensor, in the network's order; colour is log10 of the mean absolute value."""
-    names = [name for name, found in given.items() if found]
-    if not names:
+def _best(plot: Any, points: Sequence[Evaluation], at: Frame) -> None:
+    if (found := best(points)) is None:
+        return
+    plot.plot(found.own, found.valid, "o", markerfacecolor="white", markeredgecolor=BLUE, markersize=8, zorder=4)
+    look = SAID | {"color": BLUE}
+    _label(plot, f"best {found.valid:.4g}", (found.own, found.valid), at, 12, look)
+
+
+def magnitudes(what: str, given: Tensors, verdicts: Sequence[Verdict], at: Frame) -> Markup | None:
+    """Mean absolute values: a few tensors as lines, more as a heat map."""
+    there = _there(given)
+    if not there:
         return None
-    steps = sorted({each.own for name in names for each in given[name]})
-    columns = _columns(steps)
-    cells = np.full((len(names), len(columns)), np.nan)
-    broken: list[tuple[int, int]] = []
-    for row, name in enumerate(names):
-        for each in given[name]:
-            column = int(np.searchsorted(columns, each.own, side="right")) - 1
-            if not each.finite or not math.isfinite(each.mean_abs):
-                broken.append((column, row))
-            elif each.mean_abs > 0:
-                cells[row, column] = math.log10(each.mean_abs)
-            else:
-                cells[row, column] = -math.inf
-    return _heat(title, names, columns, cells, broken, verdicts)
+    return (_lines if len(there) <= LINES else _heat)(what, there, verdicts, at)
 
 
-def _heat(
-    title: str,
-    names: Sequence[str],
-    columns: Floats,
-    cells: Floats,
-    broken: Sequence[tuple[int, int]],
-    verdicts: Sequence[Verdict],
-) -> Markup:
+def _lines(what: str, given: Tensors, verdicts: Sequence[Verdict], at: Frame) -> Markup:
+    figure, plot = _axes(at, 2.5, f"{what}: mean absolute value (log scale)")
+    there = np.array([each.mean_abs for found in given.values() for each in found if _shown(each)])
+    if len(there):
+        _logarithmic(plot, there)
+    for (name, found), colour in zip(given.items(), COLOURS, strict=False):
+        values = np.array([each.mean_abs if _shown(each) else math.nan for each in found])
+        line = thinned(np.array([each.own for each in found], np.float64), values)
+        marker = "o" if len(found) < 40 else None
+        plot.plot(*line, color=colour, label=_short(name, 26), linewidth=1.3, marker=marker, markersize=3)
+    every = [each for found in given.values() for each in found]
+    _edge(plot, [each.own for each in every if not _number(each)], "x", BAD, "not all numbers")
+    _edge(plot, [each.own for each in every if each.mean_abs == 0], "v", INK, "exactly zero")
+    for each in _fired_on(given, verdicts):
+        plot.plot(each[0], each[2], "o", **_ring())
+        _label(plot, each[3], (each[0], each[2]), at, 8, SAID)
+    return _done(figure, plot)
+
+
+def _heat(what: str, given: Tensors, verdicts: Sequence[Verdict], at: Frame) -> Markup:
+    """A row a tensor, in the network's order; colour is log10 of the mean absolute value."""
     from matplotlib import colormaps
-    from matplotlib.ticker import MaxNLocator
 
-    figure, plot = axes(WIDE - 1.2, min(7.0, 1.1 + 0.2 * max(2, len(names))), title)
+    names = list(given)
+    title = f"{what}: mean absolute value (colour on a log scale)"
+    figure, plot = _axes(at, min(7.0, 1.1 + 0.2 * max(4, len(names))), title)
+    cells = _cells(given, at)
     finite = cells[np.isfinite(cells)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (-1.0, 0.0)
-    look = colormaps["viridis"].with_extremes(bad="#e5e7eb", under="#000000")
     low, high = (low - 0.5, high + 0.5) if high - low < 0.5 else (low, high)
     cells = np.where(np.isneginf(cells), low - 1, cells)
-    picture = plot.imshow(cells, aspect="auto", cmap=look, vmin=low, vmax=high, interpolation="nearest")
+    look = colormaps["viridis"].with_extremes(bad="#e5e7eb", under="#000000")
+    picture = plot.imshow(
+        cells, aspect="auto", cmap=look, vmin=low, vmax=high, interpolation="nearest",
+        extent=(0, at.end, len(names) - 0.5, -0.5),
+    )  # fmt: skip
+    _bar(figure, picture, at)
+    plot.set_xlim(*_limits(at))
+    every = -(-len(names) // ROWS)
+    rows = range(0, len(names), every)
+    plot.set_yticks(rows, [_short(name) for name in names[::every]], fontsize=7, parse_math=False)
+    plot.grid(visible=False)
+    broken = [(each.own, row) for row, found in enumerate(given.values()) for each in found if not _number(each)]
     if broken:
         plot.plot(*zip(*broken[:POINTS], strict=True), "x", color=BAD, markersize=5, label="not all numbers")
         plot.legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
-    every = -(-len(names) // ROWS)
-    plot.set_yticks(
-        range(0, len(names), every), [_short(name) for name in names[::every]], fontsize=7, parse_math=False
-    )
-    ticks = np.unique(np.linspace(0, len(columns) - 1, min(8, len(columns))).round().astype(int))
-    plot.set_xticks(ticks, [f"{columns[tick]:g}" for tick in ticks])
-    plot.set_xlabel("training step", fontsize=9)
-    plot.grid(visible=False)
-    for each in verdicts:
-        if each.fired and each.evidence and each.evidence.step is not None and each.evidence.subject in names:
-            column = int(np.searchsorted(columns, each.evidence.step, side="right")) - 1
-            row = names.index(each.evidence.subject)
-            plot.plot(max(0, column), row, "o", markerfacecolor="none", markeredgecolor=BAD, markersize=11)
-            plot.annotate(each.rule, (max(0, column), row), (8, 5), textcoords="offset points", **SAID)
-    bar = figure.colorbar(picture, ax=plot, fraction=0.025, pad=0.015, aspect=60, ticks=MaxNLocator(6))
+    for each in _fired_on(given, verdicts):
+        plot.plot(each[0], each[1], "o", **_ring())
+        _label(plot, each[3], (each[0], each[1]), at, 6, SAID)
+    return svg(figure, tight=False)
+
+
+def _cells(given: Tensors, at: Frame) -> Floats:
+    """[tensors, columns] evenly over the steps: what was recorded holds until the next that was. NaN: not recorded."""
+    steps = sorted({each.own for found in given.values() for each in found})
+    columns = min(POINTS, at.end)
+    middles = (np.arange(columns) + 0.5) * at.end / columns
+    chosen = np.searchsorted(steps, middles, side="right") - 1
+    cells = np.full((len(given), columns), np.nan)
+    for row, found in enumerate(given.values()):
+        values = {each.own: _log(each) for each in found}
+        cells[row] = [values.get(steps[number], math.nan) if number >= 0 else math.nan for number in chosen]
+    return cells
+
+
+def _bar(figure: Any, picture: Any, at: Frame) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    place = figure.axes[0].get_position()
+    beside = figure.add_axes((1 - (RIGHT - 0.15) / WIDE, place.y0, 0.22 / WIDE, place.height))
+    bar = figure.colorbar(picture, cax=beside, ticks=MaxNLocator(5))
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{10**value:.2g}")
     bar.ax.tick_params(labelsize=8)
-    return svg(figure)
 
 
-def use(found: Examined, start: float) -> Markup | None:
-    """A node's GPU, its processors and its training loop over time, one below the other; what is wrong is marked."""
-    at = found.at
-    if len(at.times) < 2:
-        return None
-    from matplotlib.figure import Figure
-
-    rows: list[Callable[[Any, Examined, Floats], None]] = [_gpus] if at.gpus else []
-    rows += [_processors, *([_loop] if found.did else [])]
-    figure = Figure(figsize=(WIDE, 1.55 * len(rows) + 0.4))
-    plots = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
-    minutes = at.times[-1] - start > 600
-    seconds = (at.times - start) / (60.0 if minutes else 1.0)
-    for plot, row in zip(plots, rows, strict=True):
-        _calm(plot)
-        row(plot, found, seconds)
-        legend = plot.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.05))
-        for text in legend.get_texts():
-            text.set_parse_math(False)
-    plots[-1].set_xlabel(f"{'minutes' if minutes else 'seconds'} since the first sample", fontsize=9)
-    plots[-1].set_xlim(0, float(seconds[-1]))
-    return svg(figure)
+def _fired_on(given: Tensors, verdicts: Sequence[Verdict]) -> list[tuple[int, int, float, str]]:
+    """(step, row, value, rule) of those that were found in one of these tensors."""
+    names, found = list(given), []
+    for each in verdicts:
+        evidence = each.evidence
+        if each.fired and evidence and evidence.step is not None and evidence.subject in given:
+            found.append((evidence.step, names.index(evidence.subject), evidence.value, each.rule))
+    return found
 
 
-def _gpus(plot: Any, found: Examined, seconds: Floats) -> None:
-    _bands(plot, found.at, seconds, utilisation(found.at)[1] < LOW, f"GPU below {LOW} %")
-    for number, name in enumerate(found.at.gpus[:8]):
-        plot.plot(*thinned(seconds, found.at.gpu[:, number]), linewidth=1.1, label=name)
-    plot.set_ylabel("GPU, %", fontsize=9)
+def _mark(plot: Any, verdicts: Sequence[Verdict], at: Frame) -> None:
+    """A line where a rule fired; rules that fired at one step share theirs."""
+    fired: dict[int, list[str]] = {}
+    for each in verdicts:
+        if each.fired and each.evidence and each.evidence.step is not None:
+            fired.setdefault(each.evidence.step, []).append(each.rule)
+    for number, (step, rules) in enumerate(sorted(fired.items())):
+        plot.axvline(step, color=BAD, linewidth=1, linestyle="--")
+        height = 0.95 - 0.09 * (number % 4)
+        _label(plot, ", ".join(rules), (step, height), at, 0, SAID | {"va": "center"}, ("data", "axes fraction"))
 
 
-def _processors(plot: Any, found: Examined, seconds: Floats) -> None:
-    """The mean over the cores, and the busiest core of each moment."""
-    cpu = found.at.cpu
-    busy, starved = bottlenecks(found.at)
-    label = "a core above 90 %,\na GPU below 10 %" if found.at.gpus else "a core above 90 %"
-    _bands(plot, found.at, seconds, busy & starved if found.at.gpus else busy, label)
-    there = np.isfinite(cpu)
-    counts = there.sum(1)
-    mean = np.where(counts > 0, np.where(there, cpu, 0).sum(1) / np.maximum(counts, 1), np.nan)
-    busiest = np.where(counts > 0, np.where(there, cpu, -1.0).max(1, initial=-1.0), np.nan)
-    if cpu.shape[1] > 1:
-        plot.plot(*thinned(seconds, busiest), color=MUTED, linewidth=0.9, label="busiest core")
-    plot.plot(*thinned(seconds, mean), color=BLUE, linewidth=1.3, label=f"mean of {cpu.shape[1]}")
-    plot.set_ylabel("CPU, %", fontsize=9)
+def _label(
+    plot: Any, text: str, where: tuple[float, float], at: Frame, up: float, look: dict[str, Any], given: Any = "data"
+) -> None:
+    """Beside its mark, on the side that has room."""
+    right = where[0] < 0.7 * at.end
+    place = {"xytext": (7 if right else -7, up), "ha": "left" if right else "right", "textcoords": "offset points"}
+    plot.annotate(text, where, xycoords=given, **place, **look)
 
 
-def _loop(plot: Any, found: Examined, seconds: Floats) -> None:
-    """What the training loop did, in the colours of the bars."""
-    if (did := found.did) is not None:
-        shares = [thinned(seconds, 100 * each) for each in (did.waiting, did.training, did.validating)]
-        names = ("waiting for data", "training", "validating")
-        plot.stackplot(
-            shares[0][0], *(share for _, share in shares), labels=names, colors=("#f59e0b", BLUE, "#93c5fd"),
-            linewidth=0,
+def _edge(plot: Any, steps: Sequence[int], marker: str, colour: str, label: str) -> None:
+    """Marks at the lower edge: of what has no place on the axis."""
+    if steps:
+        chosen = steps[:POINTS]
+        plot.plot(
+            chosen, [0.03] * len(chosen), marker, color=colour, label=label, markersize=5, linestyle="none",
+            transform=plot.get_xaxis_transform(),
         )  # fmt: skip
-        plot.set_ylabel("loop, %", fontsize=9)
+
+
+def _axes(at: Frame, height: float, title: str) -> tuple[Any, Any]:
+    figure, plot = axes(WIDE, height, title)
+    plot.set_position((at.left / WIDE, 0.55 / height, (WIDE - at.left - RIGHT) / WIDE, (height - 0.9) / height))
+    plot.set_xlim(*_limits(at))
+    plot.set_xlabel("training step", fontsize=9)
+    plot.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    return figure, plot
+
+
+def _logarithmic(plot: Any, values: Floats) -> None:
+    """Within a factor of ten evenly spaced ticks, since hardly a power of ten is there."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+    plot.set_yscale("log")
+    narrow = values.max() < 10 * values.min()
+    plot.yaxis.set_major_locator(MaxNLocator(5) if narrow else LogLocator(numticks=7))
+    plot.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+    if narrow:
+        plot.yaxis.set_minor_locator(NullLocator())
+    plot.yaxis.set_minor_formatter(lambda *_: "")
+
+
+def _limits(at: Frame) -> tuple[float, float]:
+    return -0.01 * at.end, 1.01 * at.end
+
+
+def _done(figure: Any, plot: Any) -> Markup:
+    legend = plot.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.03))
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return svg(figure, tight=False)
+
+
+def _ring() -> dict[str, Any]:
+    return {"markerfacecolor": "none", "markeredgecolor": BAD, "markersize": 11}
+
+
+def _there(given: Tensors) -> dict[str, tuple[Statistics, ...]]:
+    return {name: found for name, found in given.items() if found}
+
+
+def _number(each: Statistics) -> bool:
+    return each.finite and math.isfinite(each.mean_abs)
+
+
+def _shown(each: Statistics) -> bool:
+    """Whether it has a place on a logarithmic axis."""
+    return _number(each) and each.mean_abs > 0
+
+
+def _log(each: Statistics) -> float:
+    if not _number(each):
+        return math.nan
+    return math.log10(each.mean_abs) if each.mean_abs > 0 else -math.inf
 
 
 def thinned(at: Floats, values: Floats, points: int = POINTS) -> tuple[Floats, Floats]:
@@ -200,49 +294,6 @@ def thinned(at: Floats, values: Floats, points: int = POINTS) -> tuple[Floats, F
     return middles, np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def _columns(steps: Sequence[int]) -> Floats:
-    """The first step of each column."""
-    every = -(-len(steps) // POINTS)
-    return np.array(steps[::every], np.float64)
-
-
-def _mark(plot: Any, verdicts: Sequence[Verdict]) -> None:
-    """A line where a rule fired; rules that fired at one step share theirs."""
-    fired: dict[int, list[str]] = {}
-    for each in verdicts:
-        if each.fired and each.evidence and each.evidence.step is not None:
-            fired.setdefault(each.evidence.step, []).append(each.rule)
-    for number, (step, rules) in enumerate(sorted(fired.items())):
-        plot.axvline(step, color=BAD, linewidth=1, linestyle="--")
-        plot.annotate(
-            f" {', '.join(rules)}", (step, 0.97 - 0.09 * (number % 4)), xycoords=("data", "axes fraction"), va="top",
-            **SAID,
-        )  # fmt: skip
-
-
-def _bands(plot: Any, at: Samples, seconds: Floats, mask: Flags, label: str) -> None:
-    """Where the mask holds; gaps too narrow to be seen are closed."""
-    scale = (seconds[-1] - seconds[0]) / max(at.times[-1] - at.times[0], 1e-9)
-    offset = seconds[0] - at.times[0] * scale
-    spans: list[list[float]] = []
-    for begun, ended in stretches(at, mask):
-        if spans and begun - spans[-1][1] < (at.times[-1] - at.times[0]) / POINTS:
-            spans[-1][1] = ended
-        else:
-            spans.append([begun, ended])
-    if spans:
-        widths = [(begun * scale + offset, (ended - begun) * scale) for begun, ended in spans]
-        plot.broken_barh(widths, (0, 105), color=BAND, label=label, zorder=0)
-
-
-def _calm(plot: Any) -> None:
-    plot.set_ylim(0, 105)
-    plot.set_yticks([0, 50, 100])
-    plot.spines[["top", "right"]].set_visible(False)
-    plot.grid(axis="y", color="#e5e7eb", linewidth=0.8)
-    plot.tick_params(labelsize=9, colors=INK)
-
-
-def _short(name: str) -> str:
+def _short(name: str, most: int = 34) -> str:
     """The end of a long name says which layer it is."""
-    return name if len(name) <= 34 else f"…{name[-33:]}"
+    return name if len(name) <= most else f"…{name[1 - most :]}"

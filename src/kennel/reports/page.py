@@ -30,13 +30,14 @@ def jpeg(content: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(content).decode()
 
 
-def svg(figure: Figure) -> Markup:
-    """A figure as SVG to stand in the page; the same figure gives the same text."""
+def svg(figure: Figure, tight: bool = True) -> Markup:
+    """A figure as SVG to stand in the page; the same figure gives the same text. tight: whether its margins are cut."""
     import matplotlib as mpl
 
     file = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "kennel", "svg.fonttype": "none"}):
-        figure.savefig(file, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
+        box = "tight" if tight else None
+        figure.savefig(file, format="svg", bbox_inches=box, transparent=True, metadata={"Date": None})
     text = file.getvalue()
     return Markup(text[text.index("<svg") :])  # noqa: S704 (matplotlib escapes the text it draws)
 

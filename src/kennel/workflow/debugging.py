@@ -79,6 +79,15 @@ def default_rules(settings: Debugger, tensors: bool, profiler: bool) -> list[Rul
     return [RuleConfig(each, {"rule_to_invoke": each, **parameters_of(settings, each)}) for each in names]
 
 
+def title_of(what: str) -> str:
+    """A job's name; of a folder the name, or that of the one around it where it is only called `output`, say."""
+    if not Path(what).is_dir():
+        return what
+    usual = {part for places in PLACES.values() for place in places for part in Path(place).parts}
+    folder = Path(what).resolve()
+    return next((each.name for each in (folder, *folder.parents) if each.name not in usual), "") or what
+
+
 def write_page(title: str, judged: Judged, path: Path) -> None:
     """The report, one file."""
     page = report.page(title, list(judged.verdicts.values()), judged.recorded, judged.profile, judged.facts)
