@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from kennel.debugger.verdict import Evidence, Status, Verdict
 from kennel.reports.debugger import RULES, page
 from kennel.reports.debugger_plots import POINTS, frame, thinned
 from kennel.reports.debugger_words import headline, outcome, outside, summary
+from kennel.workflow.debugging import title_of
 from profiles import profile, series, steps
 from test_report_tuning import HOSTILE, checked
 
@@ -203,6 +205,13 @@ def test_what_is_outside_of_the_loop_is_said_where_it_is_most_of_the_time() -> N
 def test_a_few_tensors_are_lines_and_more_a_heat_map(tensors: int, told: str) -> None:
     given = {f"fc{number}": (figures(0, 0.1), figures(5, 0.2)) for number in range(tensors)}
     assert f"gradients: mean absolute value ({told}" in page("job", [], Recorded((), given))
+
+
+def test_a_page_is_named_after_the_job_or_the_folder_that_says_which_training_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "dogs" / "output" / "tensors"
+    folder.mkdir(parents=True)
+    assert {title_of(str(each)) for each in (folder, folder.parent, folder.parent.parent)} == {"dogs"}
+    assert title_of("kennel-train-1a2b3c4d") == "kennel-train-1a2b3c4d"
 
 
 def test_all_plots_over_steps_share_an_axis() -> None:
