@@ -64,6 +64,12 @@ PHONES = re.compile(rb"....ftyp(?:hei[cfmsx]|hev[cmsx]|mif1|msf1|avi[fs])", re.D
 """What phones make, and the endpoint does not decode: HEIC and AVIF."""
 
 
+HALVES = re.compile(r"[\ud800-\udfff]")
+"""Of characters: JSON can carry them, UTF-8 cannot."""
+FIELDS = 20
+"""Of a form, at most: nobody needs more, and each costs time."""
+
+
 class Refused(Exception):
     """An answer that is no prediction. message and remedy: for the caller, one line each."""
 
@@ -191,7 +197,7 @@ class Function:
 
     def _stored(self, url: str, call: _Call) -> bytes:
         bucket, _, key = url[5:].partition("/")
-        if not self._settings.bucket or bucket != self._settings.bucket or not key:
+        if not self._settings.bucket or bucket != self._settings.bucket or not key or HALVES.search(key):
             raise Refused(400, "s3:// addresses are not taken here", SEND)
         try:
             return within(call.left() * 2 / 3, lambda: self._object(key))
@@ -211,7 +217,7 @@ class Function:
         try:
             text = within(call.left(), lambda: self._invoke(picture))
             predictions = json.loads(text)["predictions"]
-            return text, predictions[0]
+            return text, {**predictions[0]}
         except (Late, ReadTimeoutError, ConnectTimeoutError) as error:
             call.note["reason"] = type(error).__name__
             raise Refused(504, "the classifier did not answer in time", "Try again in a few seconds", 5) from error
@@ -298,8 +304,7 @@ def find(request: Request, most: int) -> str | tuple[bytes, str]:
     if request.type == "multipart/form-data":
         return _of_form(content, request.headers["content-type"])
     if request.type == "application/x-www-form-urlencoded":
-        url = parse_qs(content.decode("utf-8", "replace")).get("url", [""])[0]
-        return url or _refuse_nothing()
+        return _of_fields(content)
     if request.type in ("application/json", "text/json") or content.lstrip()[:1] == b"{":
         try:
             return _named(json.loads(content), most)
@@ -376,13 +381,25 @@ def _bytes(text: str, most: int) -> bytes:
     return content if is_picture(content) else text.encode()
 
 
+def _of_fields(content: bytes) -> str:
+    """The field `url` of a form that holds no file."""
+    try:
+        found = parse_qs(content.decode("utf-8", "replace"), max_num_fields=FIELDS)
+    except ValueError as error:
+        raise Refused(400, "the form has too many fields", SEND) from error
+    return found.get("url", [""])[0] or _refuse_nothing()
+
+
 def _of_form(content: bytes, content_type: str) -> str | tuple[bytes, str]:
     """The file of a plain form, whatever its name; else the field `url`."""
     found = re.search(r'boundary="?([^";,]{1,70})"?', content_type)
     if not found:
         raise Refused(400, "the form has no boundary", "Let the browser, or curl -F, set the content type")
-    url = ""
-    for part in content.split(b"--" + found[1].strip().encode())[1:-1]:
+    url, mark = "", b"--" + found[1].strip().encode("utf-8", "replace")
+    pieces = content.split(mark, FIELDS + 1)
+    if mark in pieces[-1]:
+        raise Refused(400, "the form has too many fields", SEND)
+    for part in pieces[1:-1]:
         head, _, value = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
         value = value.removesuffix(b"\r\n")
         if value and re.search(rb"(?i)\bfilename\*?=", head):
@@ -577,6 +594,8 @@ GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 def is_public(address: str) -> bool:
     """Whether an IP address, in its canonical form, is one of the public internet."""
+    if "%" in address:  # a zone: of links, not of the internet
+        return False
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -601,7 +620,7 @@ class Target(NamedTuple):
 
 def target_of(url: str, allow_http: bool) -> Target:
     """A URL that may be fetched, as far as its text tells. Raises Refused."""
-    if len(url) > 2048 or re.search(r"[\x00-\x20\x7f\\]", url):
+    if len(url) > 2048 or re.search(r"[\x00-\x20\x7f\\\ud800-\udfff]", url):
         raise Refused(400, "that is no address of a picture", SEND)
     try:
         parts = urlsplit(url)

@@ -208,6 +208,18 @@ BROKEN = {
         event("url", b"a=b", content_type="application/x-www-form-urlencoded"),
         400, "the form holds neither a file nor a url",
     ),
+    "a form of too many fields": (
+        event("url", form_data(*[('name="a"', b"x")] * 20, ('name="url"', b"https://a.example/"))[0],
+              content_type="multipart/form-data; boundary=XyZ"), 400, "the form has too many fields",
+    ),
+    "a form whose boundary is half a character": (
+        event("url", b"x", content_type="multipart/form-data; boundary=\ud800"),
+        400, "the form holds neither a file nor a url",
+    ),
+    "an encoded form of too many fields": (
+        event("url", b"a=b&" * 20 + b"url=x", content_type="application/x-www-form-urlencoded"),
+        400, "the form has too many fields",
+    ),
     "a file's name": (event("url", method="GET", path="/favicon.ico"), 404, "there is only one page here"),
     "another method": (event("url", JPEG, method="PUT"), 405, "PUT is not for this address"),
     "too large": ({"image": base64.b64encode(JPEG + bytes(LIMIT)).decode()}, 413, "the picture has more than the 6.3"),
@@ -280,6 +292,7 @@ FAILING: dict[str, tuple[Set, int, str]] = {
     "no permission": (lambda it: it.error(403, "AccessDeniedException"), 502, AWAY),
     "a failure of AWS's": (lambda it: it.error(500, "InternalFailure"), 502, AWAY),
     "an answer that is no JSON": (lambda it: it.says(b"<secret-name>"), 502, AWAY),
+    "a prediction of another form": (lambda it: it.says(b'{"predictions": ["secret-name"]}'), 502, AWAY),
     "an answer without predictions": (lambda it: it.says(b'{"predictions": []}'), 502, AWAY),
 }  # fmt: skip
 

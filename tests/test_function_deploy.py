@@ -138,6 +138,14 @@ class TestDeploying:
         done = function.deploy(cloud, replace(plan, provisioned=0, code=content.getvalue()), quiet)
         assert (done.action, done.version) == ("updated", "2")
 
+    def test_both_kinds_of_concurrency_can_be_lowered_at_once(self, cloud: Cloud, plan: FunctionPlan) -> None:
+        function.deploy(cloud, replace(plan, reserved=2, provisioned=2), quiet)
+        done = function.deploy(cloud, replace(plan, reserved=1, provisioned=1), quiet)
+        functions = cloud.client("lambda")
+        found = functions.get_function_concurrency(FunctionName=plan.name)
+        functions.delete_function(FunctionName=plan.name)
+        assert (done.ready, found["ReservedConcurrentExecutions"]) == (1, 1)
+
     def test_what_is_not_wanted_any_more_goes(self, cloud: Cloud, plan: FunctionPlan) -> None:
         function.deploy(cloud, replace(plan, reserved=2), quiet)
         done = function.deploy(cloud, replace(plan, provisioned=0), quiet)

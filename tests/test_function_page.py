@@ -239,6 +239,21 @@ class TestTrouble:
         drop(page, photograph[0])
         assert "The classifier has too much to do." in until_text(page, "error")
 
+    @pytest.mark.parametrize(
+        "said", ["{}", "null", '{"predictions": []}', '{"predictions": [{"label": "a"}]}', "<html>"]
+    )
+    def test_an_answer_of_another_form_is_told_as_one(self, browser: WebDriver, said: str) -> None:
+        shown = Function(function.Settings("secret-name"), None, Web(), function.PAGE.read_bytes(), lambda: None)
+        other = {"statusCode": 200, "headers": {"Content-Type": "text/plain"}, "body": said}
+
+        def answer(asked: Any, context: Any) -> Any:
+            return other if asked["requestContext"]["http"]["method"] == "POST" else shown(asked, context)
+
+        with function_url(answer) as url:
+            browser.get(url)
+            browser.find_element(By.ID, "url").send_keys("https://dogs.example/a.jpg", Keys.ENTER)
+            assert "Something went wrong on the way to the classifier." in until_text(browser, "error")
+
     def test_no_network_at_all(self, page: WebDriver, endpoint: Endpoint, photograph: tuple[Path, str]) -> None:
         devtools(page, "Network.enable", {})
         network = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}

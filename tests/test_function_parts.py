@@ -211,7 +211,8 @@ class TestAnswers:
     def test_an_answer_of_http_is_given_as_it_is(self) -> None:
         made = {
             "statusCode": "201",
-            "headers": {"content-type": "image/png", "X-Number": 7, "X-Yes": True, "Connection": "close"},
+            "headers": {"content-type": "image/png", "X-Number": 7, "X-Yes": True, "Connection": "close"}
+            | {"Trailers": "a", "Proxy-Authenticate": "Basic", "proxy-authorization": "a"},
             "body": base64.b64encode(b"\x89PNG").decode(),
             "isBase64Encoded": True,
             "cookies": ["a=1; Secure", "b=2"],
@@ -227,6 +228,8 @@ class TestAnswers:
         [
             {"statusCode": "ok"},
             {"statusCode": 99},
+            {"statusCode": 100},
+            {"statusCode": 101},
             {"statusCode": 600},
             {"statusCode": None},
             {"statusCode": 200, "headers": ["a"]},

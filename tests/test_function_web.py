@@ -69,6 +69,7 @@ DRESSED = [
     "javascript:alert(1)", "s3://bucket/dog.jpg", "S3://bucket/dog.jpg", "//127.0.0.1/", "127.0.0.1", "/etc/passwd", "",
     "http:", "http://", "http:///", "http:127.0.0.1", "http:/127.0.0.1/", "http://./", "http://..../", "http://?x",
     f"http://{'a' * 300}.example/", f"http://dogs.example/{'a' * 3000}", "http://\ud800.example/", "http://xn--.example/",
+    "https://dogs.example/\ud800.jpg", "https://dogs.example/?\udfff",
     *(f"http://{name}/" for name, found in NAMES.items() if found not in ([PUBLIC], [PUBLIC6])),
 ]  # fmt: skip
 """Addresses whose form is a trick, or whose name stands for what is not public."""
@@ -197,7 +198,9 @@ def test_public_addresses_are_public(address: str) -> None:
     assert function.is_public(address)
 
 
-@pytest.mark.parametrize("address", ["", "dogs.example", "127.1", "0x7f.1", "fe80::1%lo", "::ffff:8.8.8.8", "1.2.3"])
+@pytest.mark.parametrize(
+    "address", ["", "dogs.example", "127.1", "0x7f.1", "fe80::1%lo", "2606:4700::1%eth0", "::ffff:8.8.8.8", "1.2.3"]
+)
 def test_what_is_no_plain_public_address_is_not(address: str) -> None:
     assert not function.is_public(address)
 
@@ -485,6 +488,7 @@ class TestTheBucket:
         expected = {
             "s3://kennel-pictures/a/dog 1.jpg": 200,
             "s3://kennel-pictures/none": 422,
+            "s3://kennel-pictures/\ud800": 400,
             "s3://kennel-pictures/large": 413,
             "s3://kennel-pictures/": 400,
             "s3://other/a/dog 1.jpg": 400,

@@ -137,12 +137,13 @@ class Function(Section):
 
 class Local(Section):
     """The local AWS. home: "" is the user's own state folder; port: 0 takes a free one. concurrency: executions of
-    functions at a time; AWS gives an account 1000 at first."""
+    functions at a time; AWS gives an account 1000 at first. Each that asks an endpoint holds two of the server's 240
+    threads, so 100 leave enough for everything else."""
 
     home: str = ""
     port: Annotated[int, Field(ge=0, le=65535)] = 4600
     runner: Literal["auto", "docker", "process"] = "auto"
-    concurrency: Annotated[int, Field(ge=2, le=1000)] = 10
+    concurrency: Annotated[int, Field(ge=2, le=100)] = 10
 
 
 class Settings(Section):

@@ -51,6 +51,8 @@ def deploy(cloud: Cloud, plan: FunctionPlan, tell: Tell, sleep: Sleep = time.sle
         action = work.bring_up(plan)
         version = work.publish(plan)
         moved = work.move(version)
+        if work.has_more_than_reserved(plan):
+            work.provision(plan)
         work.reserve(plan)
         url = work.open()
         ready = work.provision(plan)
@@ -159,6 +161,11 @@ class _Work:
         if not before:
             raise KennelError(f"{self._name} has no version before {now['FunctionVersion']}", "Deploy another one")
         return str(max(before))
+
+    def has_more_than_reserved(self, plan: FunctionPlan) -> bool:
+        """Whether fewer instances have to wait before so few can be reserved: AWS refuses it the other way round."""
+        ready = (self._provisioned() or {}).get("RequestedProvisionedConcurrentExecutions", 0)
+        return plan.reserved is not None and int(ready) > plan.reserved
 
     def reserve(self, plan: FunctionPlan) -> None:
         """So many executions at most, or none of its own."""

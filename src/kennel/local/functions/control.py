@@ -136,12 +136,12 @@ class Control:
         ref = Ref(plain(self._house, request), "")
         self._book.read(ref)
         check_supported(request)
-        package, shown = self._package(request, "UpdateFunctionCode"), Document()
+        package, shown, code = self._package(request, "UpdateFunctionCode"), Document(), ""
 
         def update(document: Document) -> None:
             configuration = document["Configuration"]
             self._check_settled(configuration, request)
-            configuration.update(CodeSha256=self._code.add(package), CodeSize=len(package))
+            configuration.update(CodeSha256=code, CodeSize=len(package))
             if "Architectures" in request:
                 configuration["Architectures"] = request["Architectures"]
             self._mark(configuration)
@@ -152,6 +152,7 @@ class Control:
 
         try:
             with self._packages:
+                code = self._code.add(package)  # before the book is held: it takes a while
                 self._book.change(ref, update)
         except _DryRun:
             return {**shown, "LastUpdateStatus": "Successful"}

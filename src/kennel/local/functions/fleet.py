@@ -26,7 +26,8 @@ from kennel.local.parts import Document
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
-NONE = Standing(0, 0, "")
+NONE = Standing(1, 0, "")
+"""Of what was asked for and is not begun yet."""
 
 
 class Fleet:
@@ -35,6 +36,8 @@ class Fleet:
     def __init__(self, site: Site, book: Book, make: Callable[[Site, Target, bool], Instance] = Instance) -> None:
         self._site, self._book, self._limits, self._make_one = site, book, site.limits, make
         self._lock = threading.Lock()
+        self._changing = threading.Lock()
+        """So that nobody acts on a document that is an older one by then."""
         self._idle: list[Instance] = []
         self._busy: list[Instance] = []
         """On demand, both."""
@@ -66,23 +69,8 @@ class Fleet:
 
     def changed(self, name: str, again: str | None = None) -> None:
         """A function has changed, or is gone: what runs of it follows. again: a qualifier whose failure is forgiven."""
-        document = next((each for each in self._book.all() if each["Name"] == name), None)
-        wanted = {key: count["Requested"] for key, count in document["Provisioned"].items()} if document else {}
-        with self._lock:
-            stale = [each for each in self._idle if not self._is_current(each.target)]
-            self._idle = [each for each in self._idle if each not in stale]
-            here = {qualifier for function, qualifier in self._provisions if function == name}
-            gone = [self._provisions.pop((name, qualifier)) for qualifier in here - wanted.keys()]
-            if not self._closing.is_set():
-                for qualifier in wanted.keys() - here:
-                    self._provisions[name, qualifier] = self._provision(f"{name}-{qualifier}")
-        for instance in stale:
-            instance.end()
-        for provision in gone:
-            provision.end()
-        for qualifier, count in wanted.items():
-            if document and (found := self._provisions.get((name, qualifier))):
-                found.want(_wanted(document, qualifier, count), again == qualifier)
+        with self._changing:
+            self._follow(name, again)
 
     def standing(self, name: str, qualifier: str) -> Standing:
         provision = self._provisions.get((name, qualifier))
@@ -103,6 +91,25 @@ class Fleet:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda each: each.end(), provisions))
             list(pool.map(lambda each: each.end(), instances))
+
+    def _follow(self, name: str, again: str | None) -> None:
+        document = next((each for each in self._book.all() if each["Name"] == name), None)
+        wanted = {key: count["Requested"] for key, count in document["Provisioned"].items()} if document else {}
+        with self._lock:
+            stale = [each for each in self._idle if not self._is_current(each.target)]
+            self._idle = [each for each in self._idle if each not in stale]
+            here = {qualifier for function, qualifier in self._provisions if function == name}
+            gone = [self._provisions.pop((name, qualifier)) for qualifier in here - wanted.keys()]
+            if not self._closing.is_set():
+                for qualifier in wanted.keys() - here:
+                    self._provisions[name, qualifier] = self._provision(f"{name}-{qualifier}")
+        for instance in stale:
+            instance.end()
+        for provision in gone:
+            provision.end()
+        for qualifier, count in wanted.items():
+            if document and (found := self._provisions.get((name, qualifier))):
+                found.want(_wanted(document, qualifier, count), again == qualifier)
 
     def _admitted(self, target: Target) -> Instance | None:
         """A seat among those at work, with an idle instance if there is one. Raises Refused."""
@@ -146,6 +153,8 @@ class Fleet:
                 init_s = instance.init_s or time.monotonic() - began
             outcome = instance.invoke(request, init_s)
         except InitFailed as failed:
+            if instance is not None:
+                instance.abandon()
             outcome = _init_failed(request, failed, target)
         finally:
             if instance is not None:

@@ -142,6 +142,10 @@ class Instance:
         self.idle_since = time.monotonic()
         return Outcome(request.answer, request.failed, figures, list(self._last))
 
+    def abandon(self) -> None:
+        """No request comes to it any more."""
+        self._over = True
+
     def pump(self, last: bool = False) -> None:
         """Hand on what it has printed."""
         with self._lock:
@@ -211,6 +215,7 @@ class Instance:
 
     def _fail(self, payload: bytes) -> None:
         """Raises InitFailed."""
+        self.abandon()  # while it still lives, half of it is there
         failed = InitFailed(payload)
         self.pump(last=True)
         self._tell(self._report.init_failed(time.monotonic() - self._began, failed.kind, self._now()))

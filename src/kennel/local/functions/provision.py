@@ -86,8 +86,8 @@ class Provision:
 
     def standing(self) -> Standing:
         with self._condition:
-            alive = sum(each.alive for each in (*self._idle, *self._busy))
-            return Standing(len(self._wanted), min(alive, len(self._wanted)), self._failure)
+            missing = (+self._missing()).total()  # a busy one of before makes up for none
+            return Standing(len(self._wanted), len(self._wanted) - missing, self._failure)
 
     def utilization(self) -> float:
         with self._condition:

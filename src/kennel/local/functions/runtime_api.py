@@ -139,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         if not self._is_welcome():
             return self._say(404, "There is nothing here")
-        found, length = _RESULT.fullmatch(self.path), int(self.headers.get("Content-Length") or 0)
+        found, length = _RESULT.fullmatch(self.path), max(0, int(self.headers.get("Content-Length") or 0))
         if self.path == f"{VERSION}/init/error":
             self.runtime.fail(self.rfile.read(min(length, ERROR_MOST)))
             return self._say(202, "OK")

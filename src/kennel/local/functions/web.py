@@ -22,7 +22,10 @@ FAILED = Reply(502, {"Content-Type": "application/json", "x-amzn-ErrorType": "In
 """What AWS answers where the function fails, or its answer is none."""
 SIGNATURE = ("authorization", "x-amz-security-token", "x-amz-date", "x-amz-content-sha256")
 """Headers of a signed request that its function does not see."""
-HOP = ("connection", "keep-alive", "transfer-encoding", "content-length", "upgrade", "trailer", "te", "date", "server")
+HOP = (
+    "connection", "keep-alive", "transfer-encoding", "content-length", "upgrade", "trailer", "trailers", "te", "date",
+    "server", "proxy-authenticate", "proxy-authorization",
+)  # fmt: skip
 """Headers of a function's answer that are the server's own business."""
 
 
@@ -92,7 +95,7 @@ def reply(payload: bytes) -> Reply:
 def _of_proxy(answer: Document) -> Reply:
     """Raises what `reply` expects where it is malformed."""
     status = int(answer["statusCode"])
-    if not 100 <= status <= 599 or isinstance(answer["statusCode"], bool):
+    if not 200 <= status <= 599 or isinstance(answer["statusCode"], bool):
         raise ValueError(status)
     headers = {"Content-Type": "application/json"}
     for name, value in (answer.get("headers") or {}).items():

@@ -47,13 +47,20 @@ class Elsewhere:
 
     def _watch(self) -> None:
         while not self._closing.is_set():
-            if not self._instance.serving:
-                self._there = bool(self._instance.ping(self._limits.ping_s))
-                self._router.swap({VARIANT: (self._seat,)} if self._there else {}, {VARIANT: 1.0})
-                if self._there:
-                    self._router.admit(self._seat, self._instance)
+            try:
+                self._look()
+            except Exception:
+                log.exception("the endpoint's container")
             self._instance.look.wait(LOOK_S)
             self._instance.look.clear()
+
+    def _look(self) -> None:
+        if self._instance.serving:
+            return
+        self._there = bool(self._instance.ping(self._limits.ping_s))
+        self._router.swap({VARIANT: (self._seat,)} if self._there else {}, {VARIANT: 1.0})
+        if self._there:
+            self._router.admit(self._seat, self._instance)
 
 
 class _Address:
