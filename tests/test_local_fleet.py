@@ -62,7 +62,7 @@ def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lambda]:
 
 class TestStarts:
     def test_code_that_starts_too_slowly_is_too_slow_again(self, hurried: Lambda) -> None:
-        slow = "import time\ntime.sleep(3)\ndef handler(event, context): return 'ok'"
+        slow = "import time\ntime.sleep(1.5)\ndef handler(event, context): return 'ok'"
         hurried.create("slow", {"app.py": slow}, Timeout=1)
         assert [hurried.invoke("slow")["errorType"] for _ in range(2)] == ["Sandbox.Timedout"] * 2
 
