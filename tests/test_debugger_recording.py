@@ -134,7 +134,8 @@ def test_the_artifact_is_the_same_with_and_without(job: Job, tmp_path: Path) -> 
     assert {each.status for each in verdicts.values()} <= {"IssuesFound", "NoIssuesFound"}
 
 
-def test_without_a_configuration_nothing_is_recorded_nor_imported(tmp_path: Path) -> None:
+def test_without_a_configuration_nothing_is_recorded(tmp_path: Path) -> None:
+    """Nor is smdebug imported: test_features_job looks at a whole trial's modules."""
     assert Job.under(Contract(tmp_path)).debugging.observer(5).recorder is None
     assert Job.under(Contract(tmp_path)).debugging.observer(5).clock is None
 

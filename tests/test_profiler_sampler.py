@@ -20,7 +20,7 @@ from kennel.contract import Contract
 from kennel.debugger.profile import read_profile
 from kennel.debugger.profiler_settings import ProfilerSettings, profiler_settings
 from kennel.debugger.readings import Metric, Readings, core_times, disk_totals, memory_used, network_totals
-from kennel.debugger.sampler import Sampler, Writer, start
+from kennel.debugger.sampler import Sampler, Writer, wanted
 from kennel.errors import SettingError
 from profiles import wait_for
 
@@ -32,6 +32,10 @@ def contract(tmp_path: Path, text: str | None, host: str = "algo-1") -> Contract
     if text is not None:
         (config / "profilerconfig.json").write_text(text)
     return Contract(tmp_path)
+
+
+def started(contract: Contract, environment: Mapping[str, str]) -> Sampler:
+    return Sampler(profiler_settings(contract, environment) if wanted(environment) else None)
 
 
 def test_the_configuration_is_read_as_sagemaker_writes_it(tmp_path: Path) -> None:
@@ -50,13 +54,13 @@ def test_an_empty_path_and_interval_are_the_defaults(tmp_path: Path) -> None:
     "text", [None, "{}", '{"DisableProfiler": true}', '{"DisableProfiler": "True", "LocalPath": "/x"}']
 )
 def test_no_configuration_or_a_disabled_one_starts_nothing(tmp_path: Path, text: str | None) -> None:
-    with start(contract(tmp_path, text), {"KENNEL_SAMPLER": "on"}) as sampler:
+    with started(contract(tmp_path, text), {"KENNEL_SAMPLER": "on"}) as sampler:
         assert sampler.pid is None
 
 
 @pytest.mark.parametrize("environment", [{}, {"KENNEL_SAMPLER": ""}, {"KENNEL_SAMPLER": "off"}])
 def test_where_sagemakers_own_agent_samples_ours_does_not(tmp_path: Path, environment: Mapping[str, str]) -> None:
-    with start(contract(tmp_path, '{"ProfilingIntervalInMilliseconds": 100}'), environment) as sampler:
+    with started(contract(tmp_path, '{"ProfilingIntervalInMilliseconds": 100}'), environment) as sampler:
         assert sampler.pid is None
 
 
@@ -89,9 +93,9 @@ def test_a_host_whose_name_is_no_files_is_told_by_its_number(tmp_path: Path, hos
     assert settings.node == "algo-1"
 
 
-def test_an_unknown_switch_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_switch_is_refused() -> None:
     with pytest.raises(SettingError, match="KENNEL_SAMPLER"):
-        start(contract(tmp_path, "{}"), {"KENNEL_SAMPLER": "1"})
+        wanted({"KENNEL_SAMPLER": "1"})
 
 
 def test_smdebugs_own_reader_reads_what_the_sampler_wrote(tmp_path: Path) -> None:

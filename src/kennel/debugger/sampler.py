@@ -21,8 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from kennel.contract import Contract
-from kennel.debugger.profiler_settings import ProfilerSettings, profiler_settings
+from kennel.debugger.profiler_settings import ProfilerSettings
 from kennel.debugger.readings import Metric, Readings
 from kennel.errors import SettingError
 from kennel.machine import cores
@@ -77,16 +76,8 @@ class Sampler:
         self.close()
 
 
-def start(contract: Contract, environment: Mapping[str, str] = os.environ) -> Sampler:
-    """Start sampling as the contract's profiler configuration says, where KENNEL_SAMPLER=on. Raises SettingError.
-
-    One a host: where several processes of a host train, the first of them (local rank 0) starts it.
-    """
-    return Sampler(profiler_settings(contract, environment) if wanted(environment) else None)
-
-
 def wanted(environment: Mapping[str, str] = os.environ) -> bool:
-    """KENNEL_SAMPLER. Raises SettingError."""
+    """KENNEL_SAMPLER: whether to sample here. One samples a host, the process of local rank 0. Raises SettingError."""
     switch = environment.get(SWITCH) or "off"
     if switch not in ("on", "off"):
         raise SettingError(f"{SWITCH} is {switch!r}", "Set it to on or off, or leave it away")
