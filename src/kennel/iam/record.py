@@ -70,7 +70,7 @@ def times(now: float) -> dict[str, tuple[str, ...]]:
 
 
 def read(folder: Path) -> Iterator[Call]:
-    """All calls that are kept in `HOME/gatekeeper`, the oldest first. What a killed server left of a line is left out."""
+    """All that are kept in `HOME/gatekeeper`, the oldest first; but what a killed server left of a line."""
     for name in (OLDER, NOW):
         if not (path := folder / name).is_file():
             continue
