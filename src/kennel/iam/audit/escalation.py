@@ -15,7 +15,12 @@ PASSING = "iam:passrole"
 
 
 def escalation_findings(known: Known, found: Sequence[Statement]) -> Iterator[Finding]:
-    """One finding a subject, with the ways in it. found: the statements of all its policies."""
+    """One finding a subject, with the ways in it. found: the statements of all its policies.
+
+    Whoever may do everything needs none of these ways: another rule speaks of that.
+    """
+    if any(each.allows and {"*", "*:*"} & set(each.actions) and not each.conditions and _any(each) for each in found):
+        return
     ways = {
         name: (actions, link)
         for name, (actions, link) in knowledge.escalations().items()

@@ -121,12 +121,12 @@ def pass_role(known: Known, statement: Statement) -> Mapping[str, Any]:
     """iam:PassRole of named roles, to the service that is meant."""
     passed = [each for each in called(known, statement) if each.action == "iam:PassRole"]
     roles = sorted({each.resource for each in passed}) or [each for each in statement.resources if not is_wild(each)]
-    services = sorted({each for call in passed for each in call.context.get(PASSED_TO, ())}) or [_meant(known)]
+    services = {each for call in passed for each in call.context.get(PASSED_TO, ())} or {_meant(known)}
     return _allow(
         statement.sid,
         ["iam:PassRole"],
         roles or [f"arn:{known.partition}:iam::{known.account}:role/ROLE-NAME"],
-        {"StringEquals": {"iam:PassedToService": services[0] if len(services) == 1 else services}},
+        _passed_to(services),
     )
 
 
@@ -143,9 +143,8 @@ def recorded(known: Known, calls: Iterable[Call], sid: str) -> tuple[Mapping[str
         groups[(action if action == "iam:PassRole" else "", *sorted(resources))].append(action)
     made = []
     for (_, *names), actions in groups.items():
-        services = sorted(passed.get(actions[0], ()))
-        condition = {"StringEquals": {"iam:PassedToService": services}} if services else {}
-        made.append(_allow(sid, actions, names, condition))
+        services = passed.get(actions[0], set())
+        made.append(_allow(sid, actions, names, _passed_to(services) if services else {}))
     return _numbered(made)
 
 
@@ -194,6 +193,11 @@ def _condition(actions: Sequence[str], statement: Statement) -> Mapping[str, Any
     if "cloudwatch:PutMetricData" in actions and not own:
         return {"StringEquals": {"cloudwatch:namespace": "NAMESPACE"}}
     return own
+
+
+def _passed_to(services: Iterable[str]) -> Mapping[str, Any]:
+    listed = sorted(services)
+    return {"StringEquals": {"iam:PassedToService": listed if len(listed) > 1 else listed[0]}}
 
 
 def _meant(known: Known) -> str:

@@ -25,6 +25,7 @@ def full_access(known: Known, document: Document) -> Iterator[Finding]:
     of_all = name.startswith(("AdministratorAccess", "PowerUser", "IAMFull"))
     what = "everything in the account" if of_all else "everything that its service has, and of others too"
     whole = Statement(document, 0, name, True, {}, actions=_probable(known, document), resources=("*",))
+    who = f"gets hold of this {known.subject.kind}" if known.subject.kind != "policy" else "has it"
     yield Finding(
         "full-access-policy",
         "high",
@@ -32,9 +33,10 @@ def full_access(known: Known, document: Document) -> Iterator[Finding]:
         name,
         "",
         document.arn,
-        f"Whoever gets hold of this {known.subject.kind} may do {what}, to resources of others as well",
+        f"Whoever {who} may do {what}, to resources of others as well",
         f"Detach {name}, and put an inline policy of what is needed in its place",
         instead(known, whole),
+        document.file,
     )
 
 
@@ -222,8 +224,9 @@ def _probable(known: Known, document: Document) -> tuple[str, ...]:
     else the usual of the services that take on the role, or a few of the service that it is named for."""
     try:
         allowed = tuple(action for each in statements(document) if each.allows for action in each.actions)
-    except Malformed:
-        allowed = ("*",)
+    except Malformed:  # its text is not at hand
+        name = re.sub(r"^(Amazon|AWS)", "", document.arn.rsplit("/", 1)[-1]).lower()
+        allowed = tuple(f"{each}:*" for each in FEW if name.startswith(each)) or ("*",)
     if known.calls:
         return allowed
     usual = [each for service in known.services for each in USUAL.get(service, ())]
