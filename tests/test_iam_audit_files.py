@@ -209,12 +209,11 @@ def test_recorded_calls_say_what_to_use_instead(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
-    [["nowhere"], ["x.json", "--on", "aws"], ["x.json", "--calls", "nowhere"], ["--on", "local"], ["x.json", "--calls", "x.json"]],
-)  # fmt: skip
-def test_misuse_is_one_line_with_a_remedy_and_exit_2(tmp_path: Path, words: list[str]) -> None:
+    "words", ["nowhere", "x.json --on aws", "x.json --calls nowhere", "x.json --calls x.json", "--on local"]
+)
+def test_misuse_is_one_line_with_a_remedy_and_exit_2(tmp_path: Path, words: str) -> None:
     write(tmp_path, x=NARROW)
-    done = kennel(*[tmp_path / each if each == "x.json" else each for each in words], home=tmp_path / "home")
+    done = kennel(*[tmp_path / each if each == "x.json" else each for each in words.split()], home=tmp_path / "home")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error ")
     assert len(done.stderr.splitlines()) == 2
