@@ -7,7 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from kennel.local.call import Call
+    from kennel.local.errors import Refused
 
 Document = dict[str, Any]
 """A request, an answer or a stored resource: JSON values in AWS's own member names; times are epoch seconds (float)."""
@@ -71,6 +75,36 @@ class Interruptible(Protocol):
 
     def interrupt(self, name: str) -> None:
         """Take a running spot job its instance. Raises Refused."""
+
+
+class Asker(Protocol):
+    """Who asks, in one request."""
+
+    @property
+    def arn(self) -> str: ...
+
+    @property
+    def userid(self) -> str: ...
+
+    @property
+    def administrator(self) -> bool:
+        """Whether it is signed with the home's own key."""
+
+    def admit(self, operation: str, request: Mapping[str, Any]) -> None:
+        """Raises Refused, as AWS words it, unless all is allowed that the operation needs."""
+
+    def admit_call(self, call: Call) -> str:
+        """The same of a call to one of moto's services; the operation's name. Raises Refused."""
+
+    def why_not(self, action: str, resource: str, operation: str) -> Refused | None:
+        """What AWS would say, if it is not allowed. operation: that wants to know."""
+
+
+class Gate(Protocol):
+    """Tells who asks."""
+
+    def asker(self, environ: Mapping[str, Any], service: str) -> Asker:
+        """Raises Refused where the signature does not hold. service: that it has to be for."""
 
 
 class Clock(Protocol):
