@@ -17,6 +17,7 @@ from uuid import uuid4
 from xml.sax.saxutils import escape
 
 from kennel.aws import shapes
+from kennel.local.asking import SERVICE as OWN
 from kennel.local.call import Call, Environ, Scope, scope_of
 from kennel.local.errors import Refused, invalid
 from kennel.local.moto_side import SERVICES
@@ -42,8 +43,6 @@ MAX_BODY = 30 * 1024**2
 MAX_PACKAGE = 70_167_211
 """Of a function's package, in base64; AWS's own bound."""
 WEB = ("/_url/", "/_code/")
-OWN = "kennel"
-"""What is signed for this is for the server itself."""
 OWNERS = ("/_kennel/calls",)
 """Pages for the owner of the home only."""
 _LOOPBACK = re.compile(r"(?:(?P<bucket>[a-z0-9][a-z0-9.-]*)\.)?(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?", re.I)
@@ -132,6 +131,7 @@ class Door:
             _header_names(environ),
             environ.get("REMOTE_ADDR", ""),
             lambda most: _read(environ, most),
+            (lambda: gate.asker(environ, "lambda")) if (gate := self._gate) else None,
         )
         return next((found for each in self._webs if (found := each(request))), None)
 

@@ -54,6 +54,8 @@ class WebRequest:
     headers: Mapping[str, str]
     source: str
     read: Callable[[int], bytes]
+    asker: Callable[[], Asker] | None = None
+    """Who signed it, for the service that has the address. Raises Refused. None where signatures do not count."""
 
 
 @runtime_checkable
@@ -103,7 +105,7 @@ class Asker(Protocol):
 class Gate(Protocol):
     """Tells who asks."""
 
-    def asker(self, environ: Mapping[str, Any], service: str) -> Asker:
+    def asker(self, environ: dict[str, Any], service: str) -> Asker:
         """Raises Refused where the signature does not hold. service: that it has to be for."""
 
 
@@ -146,6 +148,9 @@ class Logs(Protocol):
     def write(self, group: str, stream: str, lines: Sequence[tuple[float, str]]) -> None:
         """(epoch seconds, text) each; group and stream are made if missing."""
 
+    def has(self, group: str, stream: str = "") -> bool:
+        """Whether there is such a group, and such a stream in it."""
+
 
 class CloudWatch(Protocol):
     """CloudWatch's metrics from inside the server."""
@@ -158,8 +163,9 @@ class CloudWatch(Protocol):
 class Roles(Protocol):
     """IAM from inside the server."""
 
-    def check_assumable(self, role_arn: str, principal: str) -> None:
-        """Raises Refused, as AWS words it, unless the role exists and trusts the principal."""
+    def check_assumable(self, role_arn: str, principal: str, source_arn: str = "") -> None:
+        """Raises Refused, as AWS words it, unless the role exists and trusts the principal. source_arn: what it is to
+        work on, for conditions on `aws:SourceArn`."""
 
 
 class Tags(Protocol):
@@ -284,6 +290,25 @@ class Sessions(Protocol):
         """The variables by which a client signs as a session of the role."""
 
 
+class Actor(Protocol):
+    """A service that works under a role: what is asked of it is evaluated by the role's policies."""
+
+    def why_not(self, action: str, resource: str, keys: Mapping[str, tuple[str, ...]] | None = None) -> Refused | None:
+        """What AWS would say, if it is not allowed. keys: the request's own condition keys, in lower case."""
+
+    def check(self, action: str, resource: str, keys: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        """Raises Refused, unless it is allowed."""
+
+    def check_pull(self, image: str) -> None:
+        """Whether an image of a registry may be pulled. Raises Refused."""
+
+
+class Actors(Protocol):
+    """Makes them."""
+
+    def acting(self, house: House, role_arn: str, source_arn: str, session: str) -> House: ...
+
+
 class Changes:
     """Tells waiting threads that some resource has changed."""
 
@@ -323,11 +348,21 @@ class House:
     """Set when the server ends: background threads leave."""
     programs: Programs | None = None
     sessions: Sessions | None = None
-    """The last two are what functions need; without them there are none."""
+    """These two are what functions need; without them there are none."""
+    actors: Actors | None = None
+    actor: Actor | None = None
+    """Who works in this house, if it is one that `acting_as` made."""
 
     def arn(self, resource: str, service: str = "sagemaker") -> str:
         """`arn:aws:sagemaker:REGION:ACCOUNT:resource`."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+
+    def acting_as(self, role_arn: str, source_arn: str, session: str = "SageMaker") -> House:
+        """The same to a service under a role: objects, logs, metrics and images only as far as the role's policies go.
+
+        source_arn: the job, endpoint or function that it works for. Without actors everything is allowed.
+        """
+        return self.actors.acting(self, role_arn, source_arn, session) if self.actors else self
 
 
 class Service(Protocol):

@@ -176,11 +176,13 @@ class Front:
             return None
         environ = {"HTTP_AUTHORIZATION": request.headers.get("authorization", ""), "QUERY_STRING": request.query}
         scope = scope_of(environ, "")
-        if scope is None or scope.service != "lambda":
+        if scope is None or scope.service != "lambda" or request.asker is None:
             raise Refused("AccessDeniedException", words.FORBIDDEN, 403)
-        account = self._house.account
-        user = {"userId": account, "userArn": f"arn:aws:iam::{account}:root", "callerId": scope.access_key}
-        return {"accessKey": scope.access_key, "accountId": account, **user}
+        asker = request.asker()
+        asked = {"FunctionName": ref.name, "Qualifier": ref.qualifier, "FunctionUrlAuthType": config["AuthType"]}
+        asker.admit("InvokeFunctionUrl", {key: value for key, value in asked.items() if value})
+        user = {"userId": asker.userid, "userArn": asker.arn, "callerId": asker.userid}
+        return {"accessKey": scope.access_key, "accountId": self._house.account, **user}
 
 
 def _refusal(refused: Refused) -> Reply:

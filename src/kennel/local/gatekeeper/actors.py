@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kennel.iam.values import Access, Caller, Policies
+from kennel.iam.values import Access, Caller
 from kennel.local.errors import Refused
 from kennel.local.gatekeeper import context, words
 from kennel.local.gatekeeper.callers import service_session
@@ -29,6 +29,8 @@ ANYBODY = (
     '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": "*", "Action": "ecr:*", "Resource": "*"}}'
 )
 """The policy of other accounts' repositories, AWS's own say: what ours may there is all that is decided here."""
+SAGEMAKER = "SageMaker"
+"""The session's name of all that SageMaker does under a role."""
 AGAIN_S = 60.0
 """What was decided is asked, and recorded, anew after so long, or as soon as a policy has changed."""
 
@@ -45,7 +47,7 @@ class Actors:
         return replace(
             house,
             objects=GuardedObjects(house.objects, actor),
-            logs=GuardedLogs(house.logs, actor),
+            logs=GuardedLogs(house.logs, actor, house.arn("", "logs").removesuffix(":"), session == SAGEMAKER),
             cloudwatch=GuardedMetrics(house.cloudwatch, actor),
             runners=GuardedRunners(house.runners, actor),
             actor=actor,
@@ -130,10 +132,15 @@ class GuardedObjects:
 
 @dataclass(frozen=True, slots=True)
 class GuardedLogs:
-    """Implements parts.Logs: lines that the role may not write are lost."""
+    """Implements parts.Logs: lines that the role may not write are lost. beginning: of the ARNs of log groups.
+
+    describes: whether it looks first which streams there are, as SageMaker does.
+    """
 
     inner: Logs
     actor: Actor
+    beginning: str
+    describes: bool
 
     def write(self, group: str, stream: str, lines: Sequence[tuple[float, str]]) -> None:
         if all(self._may(*each) for each in self._needed(group, stream)):
@@ -144,12 +151,14 @@ class GuardedLogs:
 
     def _needed(self, group: str, stream: str) -> list[tuple[str, str]]:
         """What is missing is made, so making it has to be allowed."""
-        beginning = self.actor.logs_arn(group)
-        needed = [("logs:PutLogEvents", f"{beginning}:log-stream:{stream}")]
+        place = f"{self.beginning}:log-group:{group}"
+        needed = [("logs:PutLogEvents", f"{place}:log-stream:{stream}")]
         if not self.inner.has(group, stream):
-            needed.insert(0, ("logs:CreateLogStream", f"{beginning}:log-stream:{stream}"))
+            needed.insert(0, ("logs:CreateLogStream", f"{place}:log-stream:{stream}"))
+            if self.describes:
+                needed.insert(0, ("logs:DescribeLogStreams", f"{place}:*"))
         if not self.inner.has(group):
-            needed.insert(0, ("logs:CreateLogGroup", beginning))
+            needed.insert(0, ("logs:CreateLogGroup", place))
         return needed
 
     def _may(self, action: str, resource: str) -> bool:

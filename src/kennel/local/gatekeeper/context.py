@@ -11,10 +11,10 @@ from kennel.local.moto_side import ACCOUNT
 Context = Mapping[str, tuple[str, ...]]
 
 
-def of_request(known: Known, region: str, source: str, agent: str, now: float) -> Context:
+def of_request(known: Known, tags: Mapping[str, str], region: str, source: str, agent: str, now: float) -> Context:
     """source: the address it came from. What comes by loopback never leaves the machine, so it counts as secure."""
     return {
-        **of_caller(known.caller.arn, known.caller.role, known.userid, known.name, known.tags),
+        **of_caller(known.caller.arn, known.caller.role, known.userid, known.name, tags),
         "aws:securetransport": ("true",),
         "aws:sourceip": (source,),
         "aws:useragent": (agent,),

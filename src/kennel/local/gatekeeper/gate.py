@@ -13,8 +13,8 @@ from kennel.iam.evaluation import evaluate
 from kennel.iam.record import Call as Recorded
 from kennel.iam.values import Access, Caller, Decision, Policies, Written
 from kennel.local.call import Call, Environ
-from kennel.local.errors import Refused, invalid
-from kennel.local.gatekeeper import context, words
+from kennel.local.errors import Refused
+from kennel.local.gatekeeper import context, limits, words
 from kennel.local.gatekeeper.callers import Callers, Known
 from kennel.local.gatekeeper.calls import CallLog
 from kennel.local.gatekeeper.mapping import Place, Unknown, needs
@@ -23,7 +23,6 @@ from kennel.local.gatekeeper.signatures import Flawed, Signature
 from kennel.local.gatekeeper.standing import Standing
 from kennel.local.gatekeeper.things import Things
 from kennel.local.moto_side import ACCOUNT, Moto
-from kennel.local.parts import Document, Reply
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +50,17 @@ class Gatekeeper:
         now = self._now()
         try:
             signature = Signature.of(environ)
-            if signature is None:
+            if signature is None:  # S3's version 2, which no bucket takes that was made since 2020
                 raise Refused("InvalidRequest", words.OLD)
+            if signature.service != service:
+                raise Flawed("mismatch")
             known = self._known(signature, service, now)
             signature.check(environ, known.secret, now)
         except Flawed as error:
             raise words.flawed(service, error) from error
         source, agent = str(environ.get("REMOTE_ADDR", "")), str(environ.get("HTTP_USER_AGENT", ""))
-        return Asker(self, known, service, context.of_request(known, signature.region, source, agent, now))
+        tags = self.role_tags(known.caller.role) if known.caller.role else known.tags
+        return Asker(self, known, service, context.of_request(known, tags, signature.region, source, agent, now))
 
     def _known(self, signature: Signature, service: str, now: float) -> Known:
         known = self._callers.find(signature.access_key)
@@ -69,6 +71,17 @@ class Gatekeeper:
         if known.expires <= now:
             raise words.expired_token(service)
         return known
+
+    def now(self) -> float:
+        return self._now()
+
+    def version(self) -> tuple[int, int]:
+        """Another one as soon as a policy may have changed."""
+        return self.standing.version()
+
+    def role_tags(self, role_arn: str) -> Mapping[str, str]:
+        found: Mapping[str, str] = self.standing.kept("iam", f"tags {role_arn}", lambda: self._things.tags(role_arn))
+        return found
 
     def place(self, caller: Caller) -> Place:
         things = self._things
@@ -144,18 +157,19 @@ class Asker:
             if not decision.allowed:
                 raise words.denied(self._service, caller, access, decision)
 
-    def admit_call(self, call: Call) -> tuple[str, Document]:
-        """The same of a call to one of moto's services; its operation and request. Raises Refused."""
+    def admit_call(self, call: Call) -> str:
+        """The same of a call to one of moto's services; the operation's name. Raises Refused."""
         try:
             operation, request = asked_of(call)
         except (Unreadable, Unknown) as error:
             log.warning("%s %s of %s is refused: %s", call.method, call.path, call.service, error)
             raise words.unknown(self._service, self.known.caller, str(error) or call.method) from error
         self.admit(operation, request)
-        return operation, request
+        limits.check(call, operation, request, self._gate.standing)
+        return operation
 
-    def may(self, action: str, resource: str, operation: str) -> Refused | None:
-        """Why not, if not."""
+    def why_not(self, action: str, resource: str, operation: str) -> Refused | None:
+        """What AWS would say, if it is not allowed."""
         access = Access(action, resource)
         decision = self._decision(access, operation)
         return None if decision.allowed else words.denied(self._service, self.known.caller, access, decision)

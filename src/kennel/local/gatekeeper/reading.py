@@ -7,15 +7,24 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from kennel.local.call import Call
+from kennel.local.gatekeeper.mapping import s3_operation
 from kennel.local.parts import Document
+
+MOST = 2**20
+"""Bytes of a document beside an object."""
 
 
 class Unreadable(Exception):
     """It is no request of this service's."""
 
 
-def read(call: Call) -> tuple[str, Document]:
-    """(operation, request) of a service that tells its operations by a name. Raises Unreadable."""
+def asked_of(call: Call) -> tuple[str, Document]:
+    """(operation, request). Raises Unreadable, Unknown."""
+    return _of_s3(call) if call.service == "s3" else _named(call)
+
+
+def _named(call: Call) -> tuple[str, Document]:
+    """Of a service that tells its operations by a name."""
     from moto.core.parse import PROTOCOL_PARSERS
     from moto.core.request import determine_request_protocol
     from werkzeug.datastructures import Headers, MultiDict
@@ -40,22 +49,21 @@ def read(call: Call) -> tuple[str, Document]:
         raise Unreadable(name) from error
 
 
-def delete_keys(call: Call) -> list[tuple[str, str]]:
-    """(key, version or "") of each object that DeleteObjects names. Raises Unreadable."""
-    from xml.etree import ElementTree
+def _of_s3(call: Call) -> tuple[str, Document]:
+    bucket, key = call.place()
+    headers = {name[5:].lower().replace("_", "-"): value for name, value in call.headers.items() if name[:5] == "HTTP_"}
+    return s3_operation(call.method, bucket, key, call.query, headers, _small_body(call))
 
-    if not isinstance(call.body, bytes) or b"<!DOCTYPE" in call.body or b"<!ENTITY" in call.body:
-        raise Unreadable("DeleteObjects")
-    try:
-        root = ElementTree.fromstring(call.body)  # noqa: S314 - entities are refused above
-    except ElementTree.ParseError as error:
-        raise Unreadable("DeleteObjects") from error
-    found = []
-    for each in root.iter():
-        if each.tag.rpartition("}")[2] == "Object":
-            parts = {child.tag.rpartition("}")[2]: child.text or "" for child in each}
-            found.append((parts.get("Key", ""), parts.get("VersionId", "")))
-    return found
+
+def _small_body(call: Call) -> bytes:
+    """Of what is no object's own bytes; it stays to be read."""
+    if isinstance(call.body, bytes):
+        return call.body
+    if "tagging" not in call.options():
+        return b""
+    body = call.body.read(MOST)
+    call.body.seek(0)
+    return body
 
 
 def _values(call: Call) -> list[tuple[str, str]]:

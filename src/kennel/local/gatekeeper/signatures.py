@@ -87,7 +87,8 @@ class Signature:
         if not 0 < int(expires) <= MOST_EXPIRES_S:
             raise Flawed("incomplete", "X-Amz-Expires must be between 1 and 604800 seconds.")
         names, token = tuple(given["SignedHeaders"].split(";")), query.get("X-Amz-Security-Token", "")
-        return cls(*credential.groups(), names, given["Signature"], given["Date"], token, int(expires))
+        key, day, region, service = credential.groups()
+        return cls(key, day, region, service, names, given["Signature"], given["Date"], token, int(expires))
 
     def check(self, environ: Environ, secret: str, now: float) -> None:
         """Raises Flawed."""

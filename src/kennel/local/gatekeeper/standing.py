@@ -30,33 +30,37 @@ class Standing:
         self._kept: dict[tuple[str, str], tuple[int, Any]] = {}
         self._all = Policies(identity=(parse(EVERYTHING, "identity"),))
 
+    def version(self) -> tuple[int, int]:
+        return self._moto.changes("iam"), self._moto.changes("s3")
+
     def administrator(self) -> Policies:
         return self._all
 
     def of(self, caller: Caller, session: str = "") -> Policies:
         """What a user, or the session of a role, has of its own. session: the policy that it was limited to."""
-        policies: Policies = self._read("iam", caller.role or caller.arn, lambda: self._own(caller))
+        policies: Policies = self.kept("iam", caller.role or caller.arn, lambda: self._own(caller))
         if not session:
             return policies
         return Policies(policies.identity, boundary=policies.boundary, session=(_read(session, "identity"),))
 
     def bucket(self, name: str) -> Document | None:
         """A bucket's policy."""
-        found: Document | None = self._read("s3", name, lambda: self._of_bucket(name))
+        found: Document | None = self.kept("s3", name, lambda: self._of_bucket(name))
         return found
 
     def trust(self, role_arn: str) -> Document | None:
         """A role's; None where there is no such role."""
-        found: Document | None = self._read("iam", f"trust {role_arn}", lambda: self._trust(role_arn))
+        found: Document | None = self.kept("iam", f"trust {role_arn}", lambda: self._trust(role_arn))
         return found
 
     def longest_session(self, role_arn: str) -> int:
         """Seconds."""
         with self._moto.lock:
             role = self._role(role_arn)
-        return int(role.max_session_duration or 3600) if role else 3600
+            return int(role.max_session_duration or 3600) if role else 3600
 
-    def _read(self, service: str, what: str, read: Callable[[], Any]) -> Any:
+    def kept(self, service: str, what: str, read: Callable[[], Any]) -> Any:
+        """What `read` finds, read anew after each change of what the service keeps."""
         version = self._moto.changes(service)
         kept = self._kept.get((service, what))
         if kept is None or kept[0] != version:

@@ -1,4 +1,4 @@
-"""What there is that policies speak of: tags of resources, ARNs of what a request names by less, functions' policies."""
+"""What there is that policies speak of: tags, ARNs of what a request names by less, functions' policies."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Things:
         bucket, _, key = arn.split(":", 5)[-1].partition("/")
         with self._moto.lock:
             held = self._s3.buckets.get(bucket)
-            found = held.keys.get(key) if held is not None and key else None
+            found: Any = held.keys.get(key) if held is not None and key else None
             return dict(self._s3.tagger.get_tag_dict_for_resource(found.arn)) if hasattr(found, "held") else {}
 
     def _of_tagger(self, service: str, arn: str) -> Mapping[str, str]:

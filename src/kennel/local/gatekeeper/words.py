@@ -46,9 +46,7 @@ def unknown(service: str, caller: Caller, operation: str) -> Refused:
 def unknown_key(service: str) -> Refused:
     """An access key that nobody has, or a session's without its token."""
     if service == "s3":
-        return Refused(
-            "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", 403
-        )
+        return Refused("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", 403)
     if service == "ec2":
         return Refused("AuthFailure", EC2_KEY, 401)
     code = "InvalidClientTokenId" if service in (*QUERY, "monitoring") else "UnrecognizedClientException"
@@ -84,7 +82,11 @@ def flawed(service: str, error: Flawed) -> Refused:
 
 
 _S3: dict[Flaw, tuple[str, str, int]] = {
-    "skewed": ("RequestTimeTooSkewed", "The difference between the request time and the current time is too large.", 403),
+    "skewed": (
+        "RequestTimeTooSkewed",
+        "The difference between the request time and the current time is too large.",
+        403,
+    ),
     "expired": ("AccessDenied", "Request has expired", 403),
     "early": ("AccessDenied", "Request is not valid yet", 403),
     "mismatch": ("SignatureDoesNotMatch", S3_SIGNATURE, 403),

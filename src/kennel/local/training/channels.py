@@ -41,6 +41,11 @@ def place(found: Sequence[tuple[str, StoredObject]], folder: Path, linked: bool 
             raise DataMissing(f"ClientError: Data download failed: {stored.key}: {why}") from error
 
 
+def refused_data(refused: Refused, uri: str) -> DataMissing:
+    """A bucket, or an object, that the job's role may not read, or that is not there."""
+    return DataMissing(f"ClientError: Data download failed: Failed to download data. {refused.message} ({uri})")
+
+
 def parted(uri: str) -> tuple[str, str]:
     """`s3://bucket/some/prefix` → (bucket, some/prefix)."""
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
@@ -73,7 +78,7 @@ def _listed(objects: Objects, bucket: str, prefix: str, source: Document) -> lis
             return _of_manifest(objects, bucket, prefix)
         found = named(objects.list(bucket, prefix), prefix)
     except Refused as refused:
-        raise DataMissing(f"ClientError: Data download failed: {refused.message} ({source['S3Uri']})") from refused
+        raise refused_data(refused, source["S3Uri"]) from refused
     if not found:
         raise DataMissing(
             f'ClientError: Data download failed:No S3 objects found under S3 URL "{source["S3Uri"]}" given in input '
