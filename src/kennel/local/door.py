@@ -174,6 +174,8 @@ class Door:
     def _other(self, environ: Environ, scope: Scope, bucket: str, asker: Asker | None) -> Reply | Stream:
         call = _call(environ, scope.service, bucket)
         operation = asker.admit_call(call) if asker is not None else ""
+        if asker is not None and (told := asker.answer(operation)):
+            return told
         if scope.service == "s3" and (streamed := self._streams.stream(call)):
             return streamed
         try:

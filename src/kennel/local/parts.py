@@ -98,6 +98,9 @@ class Asker(Protocol):
     def admit_call(self, call: Call) -> str:
         """The same of a call to one of moto's services; the operation's name. Raises Refused."""
 
+    def answer(self, operation: str) -> Reply | None:
+        """What only the gatekeeper can tell: who asks. None of all other operations."""
+
     def why_not(self, action: str, resource: str, operation: str) -> Refused | None:
         """What AWS would say, if it is not allowed. operation: that wants to know."""
 

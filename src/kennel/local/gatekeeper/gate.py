@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
+from xml.sax.saxutils import escape
 
 from kennel.errors import PolicyError
 from kennel.iam.evaluation import evaluate
@@ -23,7 +24,9 @@ from kennel.local.gatekeeper.signatures import Flawed, Signature
 from kennel.local.gatekeeper.standing import Standing
 from kennel.local.gatekeeper.things import Things
 from kennel.local.moto_side import ACCOUNT, Moto
+from kennel.local.parts import Reply
 
+STS = "https://sts.amazonaws.com/doc/2011-06-15/"
 log = logging.getLogger(__name__)
 
 POLICY_OF_BUCKET = ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy")
@@ -121,7 +124,8 @@ class Gatekeeper:
 
     def _record(self, access: Access, caller: Caller, decision: Decision, operation: str) -> Decision:
         asked = (access.action, access.resource, decision.allowed, decision.reason, decision.sid, operation)
-        self.calls.add(Recorded(self._now(), caller.arn, caller.role, *asked, access.context))
+        keys = {key: each for key, each in access.context.items() if key != "aws:useragent"}
+        self.calls.add(Recorded(self._now(), caller.arn, caller.role, *asked, keys))
         return decision
 
 
@@ -167,6 +171,16 @@ class Asker:
         self.admit(operation, request)
         limits.check(call, operation, request, self._gate.standing)
         return operation
+
+    def answer(self, operation: str) -> Reply | None:
+        """GetCallerIdentity's; None of all other operations."""
+        if (self._service, operation) != ("sts", "GetCallerIdentity"):
+            return None
+        told = {"Arn": self.arn, "UserId": self.userid, "Account": ACCOUNT}
+        members = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in told.items())
+        body = f"<GetCallerIdentityResult>{members}</GetCallerIdentityResult>"
+        whole = f'<GetCallerIdentityResponse xmlns="{STS}">{body}</GetCallerIdentityResponse>'
+        return Reply(200, {"Content-Type": "text/xml"}, whole.encode())
 
     def why_not(self, action: str, resource: str, operation: str) -> Refused | None:
         """What AWS would say, if it is not allowed."""
