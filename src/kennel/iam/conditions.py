@@ -3,9 +3,11 @@
 A condition is read once and holds or does not hold for a context. Its operators and keys are all to hold (AND), of its
 values one is to match (OR); a negated operator holds where none matches (NOR).
 
-Where the guide says too little, this is what is done, never more than that:
-* A key with several values under an operator without ForAllValues: or ForAnyValue: (of which the guide says not to) is
-  matched where one of them is.
+Where the guide says little, this is what is done:
+* A key with several values under an operator without ForAllValues: or ForAnyValue:, which "must" be there: it does not
+  hold, negated or not.
+* A variable that stands for nothing "causes the statement to be invalid": the value matches nothing, and a negated
+  operator does not hold for it either.
 * A value that cannot be compared (a word as a number) matches nothing.
 """
 
@@ -26,8 +28,8 @@ from typing import Any, Literal, TypeVar
 from kennel.iam import patterns
 from kennel.iam.patterns import Context
 
-Match = Callable[[str, Context], bool]
-"""Whether one value of the request matches one of the policy's."""
+Match = Callable[[str, Context], bool | None]
+"""Whether one value of the request matches one of the policy's; None where a variable left that open."""
 Make = Callable[[tuple[str, ...], str], Match]
 """From a condition's values and the policy's version. Raises ValueError for a value that is none of its type."""
 Quantifier = Literal["", "ForAllValues", "ForAnyValue"]
@@ -54,15 +56,17 @@ class Condition:
     def holds(self, context: Context) -> bool:
         values = context.get(self.key, ())
         if self.operator == "Null":
-            return self.match("true" if not values else "false", context)
+            return self.match("true" if not values else "false", context) is True
         if not values or (self.quantifier and values == ("",)):
             return self._holds_without(absent=not values)
-        found = (self.match(each, context) for each in values)
-        if self.quantifier == "ForAllValues":
-            return all(each != self.negated for each in found)
-        if self.quantifier == "ForAnyValue":
-            return any(each != self.negated for each in found)
-        return any(found) != self.negated
+        found = (self._holds_for(each, context) for each in values)
+        if self.quantifier:
+            return all(found) if self.quantifier == "ForAllValues" else any(found)
+        return len(values) == 1 and all(found)
+
+    def _holds_for(self, value: str, context: Context) -> bool:
+        matched = self.match(value, context)
+        return matched is not None and matched != self.negated
 
     def _holds_without(self, *, absent: bool) -> bool:
         """For a key that is not there, or has no more than an empty string to be looked through."""
@@ -95,36 +99,29 @@ def condition(name: str, key: str, values: object, version: str) -> Condition:
 
 
 def _string(fold: bool, wild: bool) -> Make:
+    flags = re.IGNORECASE if fold else 0
+
+    def equals(text: str, value: str) -> bool:
+        return patterns.compiled(patterns.expression(text), flags).match(value) is not None
+
+    return _with_variables(equals, wild)
+
+
+def _with_variables(equals: Callable[[str, str], bool], wild: bool) -> Make:
+    """equals: takes a pattern's text and a value."""
+
     def make(values: tuple[str, ...], version: str) -> Match:
         wanted = [patterns.pattern(each, version, wild=wild) for each in values]
-        flags = re.IGNORECASE if fold else 0
 
-        def match(value: str, context: Context) -> bool:
+        def match(value: str, context: Context) -> bool | None:
             texts = [each.text(context) for each in wanted]
-            return any(
-                patterns.compiled(patterns.expression(each), flags).match(value) is not None
-                for each in texts
-                if each is not None
-            )
+            if any(equals(each, value) for each in texts if each is not None):
+                return True
+            return None if None in texts else False
 
         return match
 
     return make
-
-
-def _arn(values: tuple[str, ...], version: str) -> Match:
-    wanted = [patterns.pattern(each, version) for each in values]
-
-    def match(value: str, context: Context) -> bool:
-        texts = [each.text(context) for each in wanted]
-        return any(patterns.arn_matches(each, value) for each in texts if each is not None)
-
-    return match
-
-
-def _bool(values: tuple[str, ...], version: str) -> Match:
-    wanted = [patterns.pattern(each.lower(), version, wild=False) for each in values]
-    return lambda value, context: any(each.text(context) == value.lower() for each in wanted)
 
 
 def _truth(values: tuple[str, ...], version: str) -> Match:
@@ -240,14 +237,14 @@ OPERATORS: Mapping[str, tuple[Make, bool]] = {
     "StringNotLike": (_string(fold=False, wild=True), True),
     **_order(_number, "Numeric"),
     **_order(_date, "Date"),
-    "Bool": (_bool, False),
+    "Bool": (_with_variables(lambda text, value: text.lower() == value.lower(), wild=False), False),
     "BinaryEquals": (_compared(_bytes, operator.eq), False),
     "IpAddress": (_compared(_network, _is_within), False),
     "NotIpAddress": (_compared(_network, _is_within), True),
-    "ArnEquals": (_arn, False),
-    "ArnLike": (_arn, False),
-    "ArnNotEquals": (_arn, True),
-    "ArnNotLike": (_arn, True),
+    "ArnEquals": (_with_variables(patterns.arn_matches, wild=True), False),
+    "ArnLike": (_with_variables(patterns.arn_matches, wild=True), False),
+    "ArnNotEquals": (_with_variables(patterns.arn_matches, wild=True), True),
+    "ArnNotLike": (_with_variables(patterns.arn_matches, wild=True), True),
     "Null": (_truth, False),
 }
 """The guide's operators: what makes the match, and whether it is negated."""

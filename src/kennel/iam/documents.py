@@ -58,8 +58,9 @@ class Statement:
         """Whether it is about this, whoever asks. action: in lower case."""
         if self.actions.match(action, context) == self.not_actions:
             return False
-        if self.resources is not None and self.resources.match(resource, context) == self.not_resources:
-            return False
+        about = True if self.resources is None else self.resources.match(resource, context)
+        if about is None or about == self.not_resources:
+            return False  # None: a variable stands for nothing, which makes a statement invalid
         return all(each.holds(context) for each in self.conditions)
 
 
@@ -116,7 +117,7 @@ def _read(given: Mapping[str, Any], kind: Kind, version: str, where: str) -> Sta
     return Statement(
         sid,
         effect,
-        patterns([_action(each, kind).lower() for each in actions], version),
+        patterns([_action(each, kind).lower() for each in actions], VERSIONS[0]),
         None if resources is None else patterns([completed(_resource(each)) for each in resources], version),
         conditions(given.get("Condition", {}), version),
         _principals(given, kind),

@@ -77,24 +77,28 @@ class Patterns:
     open: tuple[Pattern, ...]
     everything: bool
 
-    def match(self, text: str, context: Context) -> bool:
+    def match(self, text: str, context: Context) -> bool | None:
+        """None: nothing matched, but a variable stands for nothing."""
         if self.everything or text in self.exact:
             return True
         if self.fixed is not None and self.fixed.match(text) is not None:
             return True
-        return any(_is_matched(each.text(context), text) for each in self.open)
+        wanted = [each.text(context) for each in self.open]
+        if any(_is_matched(each, text) for each in wanted if each is not None):
+            return True
+        return None if None in wanted else False
 
 
 def patterns(texts: Iterable[str], version: str) -> Patterns:
     """Raises ValueError."""
-    made = {each: pattern(each, version) for each in texts}
-    fixed = {each: found.text({}) for each, found in made.items() if _is_fixed(found)}
-    wild = [expression(text) for text in fixed.values() if text is not None and _is_wild(text)]
+    made = [pattern(each, version) for each in texts]
+    fixed = [text for each in made if _is_fixed(each) and (text := each.text({})) is not None]
+    wild = [expression(each) for each in fixed if _is_wild(each)]
     return Patterns(
-        frozenset(each for each, text in fixed.items() if text is not None and not _is_wild(text)),
+        frozenset(each for each in fixed if not _is_wild(each)),
         compiled("|".join(wild)) if wild else None,
-        tuple(found for found in made.values() if not _is_fixed(found)),
-        "*" in made,
+        tuple(each for each in made if not _is_fixed(each)),
+        "*" in fixed,
     )
 
 
@@ -105,10 +109,8 @@ def completed(resource: str) -> str:
 
 
 def arn_matches(text: str, arn: str) -> bool:
-    """Field by field: a wildcard matches within its own. A pattern that ends early, with `*`, leaves the rest open."""
+    """Field by field: a wildcard matches within its own."""
     fields, found = text.split(":", _FIELDS - 1), arn.split(":", _FIELDS - 1)
-    if len(fields) < _FIELDS and fields[-1].endswith("*"):
-        fields += ["*"] * (_FIELDS - len(fields))
     if len(fields) != _FIELDS or len(found) != _FIELDS:
         return False
     return all(_is_matched(wanted, given) for wanted, given in zip(fields, found, strict=True))
@@ -144,8 +146,8 @@ def compiled(wanted: str, flags: int = 0) -> re.Pattern[str]:
     return re.compile(wanted, re.DOTALL | flags)
 
 
-def _is_matched(wanted: str | None, text: str) -> bool:
-    return wanted is not None and compiled(expression(wanted)).match(text) is not None
+def _is_matched(wanted: str, text: str) -> bool:
+    return compiled(expression(wanted)).match(text) is not None
 
 
 def _is_fixed(found: Pattern) -> bool:

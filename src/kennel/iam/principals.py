@@ -27,10 +27,10 @@ _SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.(amazonaws\.com(\.cn)?|amazon
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Principals:
-    """anyone: `*`; any_aws: {"AWS": "*"}, which is everybody but services. negated: of a NotPrincipal element."""
+    """anyone: `*` or {"AWS": "*"}, services too. negated: of a NotPrincipal element, which spares who is named in any
+    way, by his account too."""
 
     anyone: bool
-    any_aws: bool
     accounts: frozenset[str]
     arns: frozenset[str]
     services: frozenset[str]
@@ -45,9 +45,7 @@ class Principals:
     def _way(self, caller: Caller) -> Way:
         if self.anyone or caller.arn in self.services:
             return "direct"
-        if is_service(caller):
-            return ""
-        if self.any_aws or caller.arn in self.arns:
+        if caller.arn in self.arns:
             return "direct"
         if caller.role and caller.role in self.arns:
             return "role"
@@ -57,7 +55,7 @@ class Principals:
 def principals(element: object, *, negated: bool = False) -> Principals:
     """Raises ValueError."""
     if element == "*":
-        return Principals(True, True, frozenset(), frozenset(), frozenset(), negated)
+        return Principals(True, frozenset(), frozenset(), frozenset(), negated)
     if not isinstance(element, Mapping) or not element:
         raise ValueError('its principal has to be "*" or an object')
     unknown = [each for each in element if each not in _TYPES]
@@ -70,11 +68,7 @@ def principals(element: object, *, negated: bool = False) -> Principals:
         if not _SERVICE.fullmatch(each):
             raise ValueError(f"{each!r:.80} is no service: sagemaker.amazonaws.com is one")
     accounts, arns = _split(aws)
-    return Principals(False, "*" in aws, accounts, arns, frozenset(services), negated)
-
-
-def is_service(caller: Caller) -> bool:
-    return bool(caller.arn) and not caller.arn.startswith("arn:")
+    return Principals("*" in aws, accounts, arns, frozenset(services), negated)
 
 
 def is_root(caller: Caller) -> bool:
