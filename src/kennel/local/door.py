@@ -183,14 +183,18 @@ class Door:
         except NotImplementedError as error:
             raise _unknown(f"The local AWS does not have this operation of {scope.service} ({error})") from error
         if asker is not None and scope.service == "s3" and reply.status == 404 and call.method in ("GET", "HEAD"):
-            _hide(call, operation, asker)
+            _hide(call, reply, operation, asker)
         return reply
 
 
-def _hide(call: Call, operation: str, asker: Asker) -> None:
+def _hide(call: Call, reply: Reply, operation: str, asker: Asker) -> None:
     """Whether there is an object is told only to those who may list its bucket. Raises Refused."""
     bucket, key = call.place()
-    if key and (refused := asker.why_not("s3:ListBucket", f"arn:aws:s3:::{bucket}", operation)):
+    if (
+        key
+        and b"NoSuchBucket" not in reply.body
+        and (refused := asker.why_not("s3:ListBucket", f"arn:aws:s3:::{bucket}", operation))
+    ):
         raise refused
 
 

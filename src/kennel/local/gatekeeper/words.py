@@ -20,10 +20,7 @@ OLD = "The authorization mechanism you have provided is not supported. Please us
 
 def denied(service: str, caller: Caller, access: Access, decision: Decision) -> Refused:
     """An access that the policies do not allow."""
-    told = sentence(service, caller, access, decision)
-    if service == "ec2":
-        return Refused("UnauthorizedOperation", f"You are not authorized to perform this operation. {told}", 403)
-    return Refused(_denied_code(service), told, _status(service))
+    return _denied(service, sentence(service, caller, access, decision))
 
 
 def sentence(service: str, caller: Caller, access: Access, decision: Decision) -> str:
@@ -36,11 +33,11 @@ def sentence(service: str, caller: Caller, access: Access, decision: Decision) -
 
 def unknown(service: str, caller: Caller, operation: str) -> Refused:
     """An operation of which nobody has said what has to be allowed for it: not even to the administrator."""
-    told = (
+    return _denied(
+        service,
         f"User: {caller.arn} is not authorized to perform: {service}:{operation} because the gatekeeper of the local "
-        "AWS does not know what it needs; see docs/iam.md"
+        "AWS does not know what it needs; see docs/iam.md",
     )
-    return Refused(_denied_code(service), told, _status(service))
 
 
 def unknown_key(service: str) -> Refused:
@@ -99,16 +96,17 @@ _S3: dict[Flaw, tuple[str, str, int]] = {
 
 
 def _because(access: Access, decision: Decision) -> str:
-    if decision.reason.startswith("explicit"):
-        return f"with an {decision.reason}"
     if access.action == "sts:AssumeRole" and decision.reason == "no resource-based policy allows":
         return "because no role trust policy allows the sts:AssumeRole action"
+    if access.action == "sts:AssumeRole" and decision.reason == "explicit deny in a resource-based policy":
+        return "with an explicit deny in the role trust policy"
+    if decision.reason.startswith("explicit"):
+        return f"with an {decision.reason}"
     return f"because {decision.reason} the {access.action} action"
 
 
-def _denied_code(service: str) -> str:
-    return "AccessDenied" if service in ("s3", "monitoring", *QUERY) else "AccessDeniedException"
-
-
-def _status(service: str) -> int:
-    return 403 if service in ("s3", "lambda", "monitoring", *QUERY) else 400
+def _denied(service: str, told: str) -> Refused:
+    if service == "ec2":
+        return Refused("UnauthorizedOperation", f"You are not authorized to perform this operation. {told}", 403)
+    code = "AccessDenied" if service in ("s3", "monitoring", *QUERY) else "AccessDeniedException"
+    return Refused(code, told, 403 if service in ("s3", "lambda", "monitoring", *QUERY) else 400)
