@@ -34,8 +34,9 @@ def environ(request: AWSRequest, body: bytes = b"", **more: str) -> dict[str, An
 
 
 def signed(
-    path: str = "/", service: str = "sagemaker", body: bytes = b"{}", keys: Credentials = KEYS, **headers: str
+    path: str = "/", service: str = "sagemaker", body: bytes = b"{}", keys: Credentials = KEYS, target: str = ""
 ) -> dict[str, Any]:
+    headers = {"X-Amz-Target": target} if target else {}
     request = AWSRequest("POST", f"http://{HOST}{path}", headers=headers, data=body)
     kind = auth.S3SigV4Auth if service == "s3" else auth.SigV4Auth
     kind(keys, service, "us-east-1").add_auth(request)
@@ -88,14 +89,14 @@ def test_a_sessions_token_is_told_as_it_was_sent() -> None:
     ],
 )
 def test_whatever_is_altered_breaks_it(name: str, value: Any) -> None:
-    request = signed("/?a=1", **{"X-Amz-Target": "SageMaker.ListEndpoints"})
+    request = signed("/?a=1", target="SageMaker.ListEndpoints")
     check(request)
     assert flaw({**request, name: value}) == "mismatch"
 
 
 def test_another_secret_or_a_header_that_is_gone_breaks_it() -> None:
     assert flaw(signed(), "another") == "mismatch"
-    request = signed(**{"X-Amz-Target": "SageMaker.ListEndpoints"})
+    request = signed(target="SageMaker.ListEndpoints")
     del request["HTTP_X_AMZ_TARGET"]
     assert flaw(request) == "mismatch"
 

@@ -202,9 +202,9 @@ class Execution:
     def _keep(self, outcome: Outcome) -> None:
         try:
             outputs.keep(self._job, self._folder, self._house.objects)
-        except Refused:
+        except Refused as refused:
             if not outcome.reason:  # why it failed is worth more than that this could not be kept
-                raise
+                raise Refused(refused.code, f"Artifact upload failed: {refused.message}") from refused
 
     def _tail(self, number: int, host: str) -> Tail:
         """Lines go to CloudWatch Logs, the metrics in them to CloudWatch."""
