@@ -11,14 +11,31 @@ from collections.abc import Mapping
 from typing import Any
 
 from kennel.iam.values import Access
-from kennel.local.gatekeeper.mapping import iam, s3, sagemaker, sts
+from kennel.local.gatekeeper.mapping import (
+    ec2,
+    functions,
+    iam,
+    logs,
+    monitoring,
+    registry,
+    s3,
+    sagemaker,
+    scaling,
+    sts,
+)
 from kennel.local.gatekeeper.mapping.s3_routes import s3_operation
 from kennel.local.gatekeeper.mapping.table import Place, Table, Unknown
 
 __all__ = ["TABLES", "Place", "Unknown", "needs", "prefix_of", "s3_operation"]
 
 TABLES: Mapping[str, Table] = {
+    "application-autoscaling": scaling.TABLE,
+    "ec2": ec2.TABLE,
+    "ecr": registry.TABLE,
     "iam": iam.TABLE,
+    "lambda": functions.TABLE,
+    "logs": logs.TABLE,
+    "monitoring": monitoring.TABLE,
     "s3": s3.TABLE,
     "sagemaker": sagemaker.TABLE,
     "sts": sts.TABLE,

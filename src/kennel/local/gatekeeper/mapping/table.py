@@ -68,8 +68,9 @@ class Place:
 
 
 Resources = Callable[[Request, Place], Sequence[str]]
+Given = Callable[[Request], Sequence[Any]]
 Keys = Mapping[str, str]
-"""Condition key, in lower case → paths, divided by spaces; or, behind `=`, a template of ARNs."""
+"""Condition key, in lower case → paths, divided by spaces (`.region`: the place's); behind `=`, a template of ARNs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Rule:
     keys: Keys = field(default_factory=dict)
     fixed: Mapping[str, str] = field(default_factory=dict)
     looked_up: Mapping[str, str] = field(default_factory=dict)
-    tags: str = ""
+    tags: str | Given = ""
     untags: str = ""
     when: str = ""
     unless: str = ""
@@ -112,14 +113,15 @@ class Rule:
             if source.startswith("="):
                 values = arns(source[1:], service, request, place) if _is_given(source[1:], request) else ()
             else:
-                values = tuple(value for path in source.split() for value in texts(request, path))
+                values = tuple(value for path in source.split() for value in _of(path, request, place))
             if values:
                 found[key] = tuple(values)
         for key, (kind, path) in ((key, source.split()) for key, source in self.looked_up.items()):
             if values := tuple(held for name in texts(request, path) if (held := place.found(kind, name))):
                 found[key] = values
         if self.tags:
-            found |= _requested(service, members(request, self.tags))
+            tags = self.tags(request) if callable(self.tags) else members(request, self.tags)
+            found |= _requested(service, tags)
         if keys := texts(request, self.untags) if self.untags else ():
             found["aws:tagkeys"] = keys
         return found
