@@ -101,8 +101,10 @@ class Asker(Protocol):
     def answer(self, operation: str) -> Reply | None:
         """What only the gatekeeper can tell: who asks. None of all other operations."""
 
-    def why_not(self, action: str, resource: str, operation: str) -> Refused | None:
-        """What AWS would say, if it is not allowed. operation: that wants to know."""
+    def why_not(
+        self, action: str, resource: str, operation: str, keys: Mapping[str, tuple[str, ...]] | None = None
+    ) -> Refused | None:
+        """What AWS would say, if it is not allowed. operation: that wants to know; keys: of the request itself."""
 
 
 class Gate(Protocol):

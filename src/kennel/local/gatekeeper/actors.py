@@ -156,9 +156,9 @@ class GuardedLogs:
         if not self.inner.has(group, stream):
             needed.insert(0, ("logs:CreateLogStream", f"{place}:log-stream:{stream}"))
             if self.describes:
-                needed.insert(0, ("logs:DescribeLogStreams", f"{place}:*"))
+                needed.insert(0, ("logs:DescribeLogStreams", f"{place}:log-stream:"))
         if not self.inner.has(group):
-            needed.insert(0, ("logs:CreateLogGroup", place))
+            needed.insert(0, ("logs:CreateLogGroup", f"{place}:log-stream:"))
         return needed
 
     def _may(self, action: str, resource: str) -> bool:

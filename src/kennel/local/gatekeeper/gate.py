@@ -182,9 +182,11 @@ class Asker:
         whole = f'<GetCallerIdentityResponse xmlns="{STS}">{body}</GetCallerIdentityResponse>'
         return Reply(200, {"Content-Type": "text/xml"}, whole.encode())
 
-    def why_not(self, action: str, resource: str, operation: str) -> Refused | None:
+    def why_not(
+        self, action: str, resource: str, operation: str, keys: Mapping[str, tuple[str, ...]] | None = None
+    ) -> Refused | None:
         """What AWS would say, if it is not allowed."""
-        access = Access(action, resource)
+        access = Access(action, resource, keys or {})
         decision = self._decision(access, operation)
         return None if decision.allowed else words.denied(self._service, self.known.caller, access, decision)
 
