@@ -66,6 +66,10 @@ class Difference:
         there = self.found.policies if self.found else {}
         return tuple(each for each in sorted(there) if each != self.policy and not self.of_a_region(each))
 
+    def of_regions(self) -> tuple[str, ...]:
+        """Inline policies of other regions, which stay."""
+        return tuple(each for each in sorted(self.found.policies if self.found else {}) if self.of_a_region(each))
+
     def of_a_region(self, policy: str) -> bool:
         """Whether it is named as ours are in another region."""
         region = policy.removeprefix(f"{self.project}-")
