@@ -13,8 +13,10 @@ from typing import Any
 import boto3
 import pytest
 
-from kennel.cloud import roles
 from kennel.cloud.audit import subjects
+from kennel.cloud.bucket import ensure_bucket
+from kennel.cloud.iam import ACTORS
+from kennel.cloud.iam.apply import ensure
 from kennel.cloud.session import Cloud, connect
 from kennel.errors import KennelError
 from kennel.iam.audit import Finding, audit
@@ -36,8 +38,9 @@ def state(home: Path) -> Iterator[State]:
     """An account as the usual course write-up leaves it, with this project's roles beside."""
     state = start_in_background(home, 0, "us-east-1", "process")
     cloud = _cloud(state)
-    for role in (roles.training_role(cloud), roles.endpoint_role(cloud)):
-        roles.ensure(cloud, role)
+    for actor in ACTORS:
+        ensure(cloud, actor)
+    ensure_bucket(cloud)
     _furnish(cloud)
     yield state
     stop(home)
@@ -86,7 +89,9 @@ def test_every_fault_of_the_account_is_found_where_it_is(found: tuple[Finding, .
     }
 
 
-def test_on_this_projects_own_roles_there_is_nothing(found: tuple[Finding, ...]) -> None:
+def test_on_this_projects_own_roles_and_bucket_there_is_nothing(state: State, found: tuple[Finding, ...]) -> None:
+    ours = [each for each in subjects(_cloud(state)) if each.name.startswith("kennel-")]
+    assert len(ours) == len(ACTORS) + 1
     assert [each for each in found if each.subject.name.startswith("kennel-")] == []
 
 
