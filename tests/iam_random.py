@@ -1,7 +1,7 @@
 """Random questions to the evaluator: few words, so that policies and accesses meet often.
 
-One generator for the properties (with hypothesis's random numbers, which it can shrink) and for the comparison with
-other evaluators (with a seed). Only what AWS's own data knows: actions, resources and global condition keys.
+One generator for the properties (with seeds of hypothesis's) and for the comparison with another evaluator (with one
+seed). Only what AWS's own data knows: actions, resources and global condition keys.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from iam_cases import A, B, ROLE, ROOT, SESSION_ARN, USER_ARN
+from iam_cases import ROLE, ROOT, SESSION_ARN, USER_ARN, A, B
 from kennel.iam.values import Access, Caller, Policies, Policy
 
 QUEUE = f"arn:aws:sqs:eu-west-1:{A}:queue"
@@ -86,7 +86,8 @@ class Question:
 def question(random: Random) -> Question:
     action, resource = random.choice(ASKED)
     caller = random.choice(CALLERS)
-    context = {key.lower(): (random.choice(values),) for key, values in KEYS.items() if random.random() < 0.6}
+    context: dict[str, tuple[str, ...]] = {}
+    context |= {key.lower(): (random.choice(values),) for key, values in KEYS.items() if random.random() < 0.6}
     if random.random() < 0.6:
         context["aws:tagkeys"] = tuple(random.sample(["a", "b", "cc"], random.randint(1, 3)))
     trust = action == "sts:AssumeRole"

@@ -1,4 +1,4 @@
-"""Our evaluator and another one on random policies: where they differ, why, and which sentence of the IAM guide decides."""
+"""Our evaluator and another one on random policies: where they differ, and which sentence of the IAM guide decides."""
 
 from __future__ import annotations
 
@@ -100,38 +100,43 @@ KNOWN = (
 )
 
 
-@pytest.fixture(scope="module")
-def asked() -> list[Question]:
-    return questions()
+@dataclass(frozen=True)
+class Answered:
+    """letters: the peer's answer and ours. kinds: of difference, that the question is about."""
+
+    question: Question
+    letters: str
+    kinds: tuple[Difference, ...]
+
+    @property
+    def differs(self) -> bool:
+        return self.letters[0] != self.letters[1]
 
 
 @pytest.fixture(scope="module")
-def differing(asked: list[Question]) -> list[tuple[Question, str]]:
-    pairs = [(each, theirs + ours(each)) for each, theirs in zip(asked, recorded().letters, strict=True)]
-    return [(each, answers) for each, answers in pairs if answers[0] != answers[1]]
-
-
-def test_the_recorded_answers_are_to_these_questions(asked: list[Question]) -> None:
-    assert recorded().digest == digest_of(asked), "record them again: python tests/iam_peers.py"
-
-
-def test_every_difference_is_of_a_kind_that_the_guide_decides(differing: list[tuple[Question, str]]) -> None:
-    for question, answers in differing:
-        known = [each for each in KNOWN if answers in each.answers and each.about(question)]
-        assert known, f"{answers} {json.dumps(spoken(question))}"
-
-
-@pytest.mark.parametrize("known", KNOWN, ids=lambda each: each.name)
-def test_every_kind_of_difference_is_seen(known: Difference, differing: list[tuple[Question, str]]) -> None:
-    assert any(answers in known.answers and known.about(question) for question, answers in differing)
-
-
-def test_without_these_kinds_both_say_the_same(asked: list[Question]) -> None:
-    plain = [
-        (each, theirs)
+def answered() -> list[Answered]:
+    asked = questions()
+    assert recorded().digest == digest_of(asked), "record the peer's answers again: python tests/iam_peers.py"
+    return [
+        Answered(each, theirs + ours(each), tuple(kind for kind in KNOWN if kind.about(each)))
         for each, theirs in zip(asked, recorded().letters, strict=True)
-        if not any(kind.about(each) for kind in KNOWN)
     ]
+
+
+def test_every_difference_is_of_a_kind_that_the_guide_decides(answered: list[Answered]) -> None:
+    for each in answered:
+        if each.differs:
+            known = [kind for kind in each.kinds if each.letters in kind.answers]
+            assert known, f"{each.letters} {json.dumps(spoken(each.question))}"
+
+
+@pytest.mark.parametrize("kind", KNOWN, ids=lambda each: each.name)
+def test_every_kind_of_difference_is_seen(kind: Difference, answered: list[Answered]) -> None:
+    assert any(each.differs and kind in each.kinds and each.letters in kind.answers for each in answered)
+
+
+def test_without_these_kinds_both_say_the_same(answered: list[Answered]) -> None:
+    plain = [each for each in answered if not each.kinds]
     assert len(plain) > COUNT * 0.6
-    assert [ours(each) for each, _ in plain] == [theirs for _, theirs in plain]
-    assert {theirs for _, theirs in plain} == set("ADI")
+    assert not [each for each in plain if each.differs]
+    assert {each.letters for each in plain} == {"AA", "DD", "II"}
