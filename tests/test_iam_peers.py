@@ -16,8 +16,8 @@ from kennel.iam.principals import is_root
 
 @dataclass(frozen=True)
 class Difference:
-    """about: whether a question, whose policies are this text, is of this kind. answers: the peer's and ours. guide: why
-    ours is right."""
+    """about: whether a question, whose policies are this text, is of this kind. answers: the peer's and ours. guide:
+    why ours is right."""
 
     name: str
     answers: tuple[str, ...]
