@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from fixtures_hosting import Processes
 from kennel.cloud import endpoint, roles, scaling, teardown, watch
 from kennel.cloud.endpoint import EndpointPlan
 from kennel.cloud.prices import load
@@ -31,7 +32,6 @@ from kennel.cloud.storage import ensure_bucket
 from kennel.errors import KennelError, SettingError, stop_on_signals
 from kennel.local.home import state
 from kennel.settings import Settings, parse
-from test_local_hosting import Processes
 
 PROGRAM = Path(sys.executable).parent / "kennel"
 RESOURCE = "endpoint/kennel/variant/all"
