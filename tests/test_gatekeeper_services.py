@@ -122,10 +122,12 @@ class World(Account):
         sagemaker.create_training_job(**request | more)
         return self.over(lambda: sagemaker.describe_training_job(TrainingJobName=name), "TrainingJobStatus")
 
-    def over(self, describe: Any, member: str, ends: tuple[str, ...] = ("Completed", "Failed", "InService")) -> Any:
+    def over(
+        self, describe: Any, member: str, ends: tuple[str, ...] = ("Completed", "Failed", "InService")
+    ) -> dict[str, Any]:
         until = time.monotonic() + 60
         while time.monotonic() < until:
-            found = describe()
+            found: dict[str, Any] = describe()
             if found[member] in ends:
                 return found
             time.sleep(0.05)
@@ -141,7 +143,7 @@ class World(Account):
         variant = {"VariantName": "a", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
         sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
         sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-        found: dict[str, Any] = self.over(lambda: sagemaker.describe_endpoint(EndpointName=name), "EndpointStatus")
+        found = self.over(lambda: sagemaker.describe_endpoint(EndpointName=name), "EndpointStatus")
         return found
 
     def streams(self, group: str) -> list[str]:
