@@ -198,8 +198,13 @@ def connected(environment: Mapping[str, str], service: str) -> Any:
 
 
 def role_in(environment: Mapping[str, str], name: str = "functions") -> str:
+    """A role that functions take on, and that may write their logs."""
     iam = connected(environment, "iam")
-    return str(iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"])
+    made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
+    logs = {"Effect": "Allow", "Action": "logs:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": logs})
+    iam.put_role_policy(RoleName=name, PolicyName="logs", PolicyDocument=document)
+    return str(made["Role"]["Arn"])
 
 
 @pytest.fixture(scope="module")

@@ -65,6 +65,7 @@ class Moto:
         self._journal = Journal(folder / "journal.jsonl")
         self._keepers: dict[str, Keeper] = {}
         self._apps: dict[str, Any] = {}
+        self._changed: dict[str, int] = {}
         self._time = _Time()
 
     def kept_by(self, service: str, keeper: Keeper) -> None:
@@ -85,17 +86,28 @@ class Moto:
     def close(self) -> None:
         self._journal.close()
 
+    def changes(self, service: str) -> int:
+        """How often what policies depend on may have changed: anything of IAM, say; of S3 what is said of buckets."""
+        return self._changed.get(service, 0)
+
     def answer(self, call: Call) -> Reply:
         """What moto says; what it changed is on disk when this returns. Raises NotImplementedError as moto does."""
         with self.lock:
-            if not call.changes():
-                return self._ask(call)
-            keeper = self._keepers.get(call.service)
-            kept = keeper is not None and keeper.keeps(call)
-            reply = self._ask(call) if kept else self._journalled(call)
-            if keeper is not None and reply.status < 400:
-                keeper.keep(call)
-            return reply
+            try:
+                return self._answer(call)
+            finally:
+                if call.changes() and not (call.service == "s3" and call.place()[1]):
+                    self._changed[call.service] = self.changes(call.service) + 1
+
+    def _answer(self, call: Call) -> Reply:
+        if not call.changes():
+            return self._ask(call)
+        keeper = self._keepers.get(call.service)
+        kept = keeper is not None and keeper.keeps(call)
+        reply = self._ask(call) if kept else self._journalled(call)
+        if keeper is not None and reply.status < 400:
+            keeper.keep(call)
+        return reply
 
     def _journalled(self, call: Call) -> Reply:
         entry = {"time": time.time(), "seed": randbits(64), **call.document()}

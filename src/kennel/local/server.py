@@ -15,6 +15,7 @@ from kennel.errors import ServerError, Stopped
 from kennel.local.clock import WallClock
 from kennel.local.door import Door
 from kennel.local.errors import Refused
+from kennel.local.gatekeeper import Actors, CallLog, Gatekeeper, Things
 from kennel.local.home import State, alone, announced, credentials
 from kennel.local.moto_side import ACCOUNT, Moto
 from kennel.local.objects import ObjectStore
@@ -89,7 +90,11 @@ def _furnished(
     kept = _kept(home, region, held)
     runners = held.enter_context(closing(Choice(_setting(runner), home)))
     changes = Changes()
-    tags, roles = TagStore(home / "tags", changes), RoleBook(kept.moto, region)
+    tags = TagStore(home / "tags", changes)
+    things = Things(kept.moto, region, tags)
+    calls = held.enter_context(closing(CallLog(home / "gatekeeper")))
+    gate = Gatekeeper(kept.moto, credentials(home), region, calls, things)
+    roles = RoleBook(kept.moto, region, gate.trusts)
     house = House(
         account=ACCOUNT,
         region=region,
@@ -106,6 +111,7 @@ def _furnished(
         closing=threading.Event(),
         programs=runners,
         sessions=roles,
+        actors=Actors(gate),
     )
     there = [*services(house), Tagging(house, tags)]
     held.callback(_close, house, there)
@@ -116,8 +122,9 @@ def _furnished(
         operations |= service.operations()
     rest = [each for each in there if isinstance(each, RestService)]
     shown = {name: each for service in rest for name, each in service.rest_operations().items()} | operations
-    page = Page(house, shown, kept.logs.last_lines, _interrupt(there))
-    return house, Door(region, operations, _invocations(there), kept.moto, kept.objects, page, rest)
+    things.operations = shown
+    page = Page(house, shown, kept.logs.last_lines, _interrupt(there), calls.text)
+    return house, Door(region, operations, _invocations(there), kept.moto, kept.objects, page, rest, gate)
 
 
 def _kept(home: Path, region: str, held: ExitStack) -> _Kept:
