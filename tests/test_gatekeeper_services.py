@@ -143,8 +143,7 @@ class World(Account):
         variant = {"VariantName": "a", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
         sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
         sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-        found = self.over(lambda: sagemaker.describe_endpoint(EndpointName=name), "EndpointStatus")
-        return found
+        return self.over(lambda: sagemaker.describe_endpoint(EndpointName=name), "EndpointStatus")
 
     def streams(self, group: str) -> list[str]:
         logs = self.client("logs")
