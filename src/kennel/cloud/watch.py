@@ -37,8 +37,8 @@ SETTLED = frozenset({"InService", "Failed", "OutOfService", "UpdateRollbackFaile
 RULES_WORK = frozenset({"InProgress", "Stopping"})
 POLL_S = {"local": 0.5, "aws": 5.0}
 LONGEST_S = 60.0
-SETTLE = {"local": timedelta(seconds=5), "aws": timedelta(seconds=60)}
-"""Until CloudWatch has all of a minute."""
+SETTLE = {"local": timedelta(), "aws": timedelta(seconds=60)}
+"""Until CloudWatch has all of a minute; the local AWS puts it there at once when it is over."""
 LOST_TIMES = 8
 """So often in a row nobody may answer; with AWS's pace that is five minutes."""
 
