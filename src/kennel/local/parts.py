@@ -142,6 +142,9 @@ class Monitoring(Protocol):
     def put(self, alarm: Document, at: float) -> None:
         """alarm: as PutMetricAlarm takes it. It begins without data."""
 
+    def state(self, name: str) -> str:
+        """Of an alarm that is there."""
+
     def judge(self, name: str, state: str, reason: str, data: Document, at: float) -> None:
         """Its new state; data: what it follows from."""
 
