@@ -70,13 +70,16 @@ class Book:
     def write(self, group: str, stream: str, lines: Sequence[tuple[float, str]]) -> None:
         self.lines += [(group, stream, text) for _, text in lines]
 
+    def has(self, group: str, stream: str = "") -> bool:
+        return any(each[0] == group and stream in ("", each[1]) for each in self.lines)
+
     def put(
         self, namespace: str, name: str, value: float, dimensions: Mapping[str, str], unit: str, time: float
     ) -> None:
         assert namespace == "AWS/SageMaker"
         self.data.append((name, value, dimensions, unit, time))
 
-    def check_assumable(self, role_arn: str, principal: str) -> None:
+    def check_assumable(self, role_arn: str, principal: str, source_arn: str = "") -> None:
         if "nobody" in role_arn:
             raise invalid(f"Could not assume role {role_arn}.")
 
