@@ -155,8 +155,8 @@ class Latencies:
         front = self.world.front
         late = course.admitted * tails[:, self._limit]
         if front is None:
-            full = np.maximum(course.before, course.after) >= FULL * self.world.answer_s
-            late = np.where(full, self._too_late(course), late)
+            longest = np.minimum(course.before, course.after) >= FULL * self.world.answer_s
+            late = np.where(longest, self._too_late(course), late)
             nothing = np.zeros(len(late))
             return late + course.dropped, nothing, nothing
         mean = np.minimum(_means(tails), front.timeout_s)
@@ -175,7 +175,8 @@ class Latencies:
         able = course.serving * service.most_per_s
         beyond = np.maximum(self.trace.counts / MINUTE / able - 1, NOBODY)  # in quiet minutes hardly anybody is late
         slack = (1 + service.scv) / 2 / able / beyond
-        return (course.admitted - course.dropped) * service.mean_s / (service.mean_s + 2 * slack)
+        late: Floats = (course.admitted - course.dropped) * service.mean_s / (service.mean_s + 2 * slack)
+        return late
 
     def _queue_full(self, course: Course) -> Floats:
         """Chance that the queue at the endpoint alone fills the function's concurrency, by the wait's exponential."""
