@@ -97,14 +97,12 @@ def _agree(cloud: Cloud, yes: bool) -> None:
 
 def show_estimate(found: Estimate) -> None:
     """A table on stderr."""
-    from kennel.cloud.prices import usd
-
     head, *rows = found.table()
     table = Table(*head, title=f"estimate, prices of {found.as_of}", title_justify="left")
     for row in rows:
         table.add_row(*row)
     err.print(table)
-    err.print(f"left running, endpoint and function cost {usd(found.per_month)} a month", highlight=False)
+    err.print(f"left running, endpoint and function cost {found.month()} a month", highlight=False)
     for note in found.notes:
         err.print(note)
 

@@ -1,8 +1,8 @@
 """When a scheduled action is due: `at(…)`, `rate(…)` and `cron(…)`, in a time zone.
 
-Of cron's six fields (minute, hour, day of the month, month, day of the week, year): `*`, `?`, lists, ranges, steps, names,
-and `L` for a month's last day. AWS's `W`, `#` and `5L` are not covered. A local time that a change of the clock leaves
-out is not due, one that it repeats is due twice.
+Of cron's six fields (minute, hour, day of the month, month, day of the week, year): `*`, `?`, lists, ranges, steps,
+names, and `L` for a month's last day. AWS's `W`, `#` and `5L` are not covered. A local time that a change of the clock
+leaves out is not due, one that it repeats is due twice.
 """
 
 from __future__ import annotations

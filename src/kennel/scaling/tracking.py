@@ -1,16 +1,16 @@
 """From a minute's metric to an instance count: the two alarms of a target-tracking policy, cooldowns, bounds.
 
-**Documented by AWS** (Application Auto Scaling's user guide and API reference, CloudWatch's user guide): out in proportion
-to the metric, rounded up; in only when the metric is more than about 10 % below the target, and not where one instance
-less would likely bring it back above the target; no scaling without data; a scale-out's cooldown counts from its success,
-and within it what it has added is part of what the next one wants; a scale-in's cooldown blocks scale-ins, and a
-scale-out ends it; with several policies any one scales out, all that may scale in have to agree, and the largest count
-wins; a change of the bounds moves the count into them at once.
+**Documented by AWS** (Application Auto Scaling's user guide and API reference, CloudWatch's user guide): out in
+proportion to the metric, rounded up; in only when the metric is more than about 10 % below the target, and not where
+one instance less would likely bring it back above the target; no scaling without data; a scale-out's cooldown counts from
+its success, and within it what it has added is part of what the next one wants; a scale-in's cooldown blocks scale-ins,
+and a scale-out ends it; with several policies any one scales out, all that may scale in have to agree, and the largest
+count wins; a change of the bounds moves the count into them at once.
 **Observed, not promised**: the two alarms (above the target 3 of 3 minutes, below 90 % of it 15 of 15), and that AWS
 looks again each minute as long as one is in ALARM.
 **Our model, where AWS does not tell**: the newest minute is what counts; `IN_AT_MOST` instances leave at a time ("more
-gradually"); during a scale-out's cooldown the count wanted is reckoned from the count before it; while the endpoint changes
-nothing is begun; a change that failed waits for the same cooldown as one that did not.
+gradually"); during a scale-out's cooldown the count wanted is reckoned from the count before it; while the endpoint
+changes nothing is begun; a change that failed waits for the same cooldown as one that did not.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Target:
 
 
 class Tracker(NamedTuple):
-    """Of one policy. out_until, in_until: when its cooldowns end; base: the count before the scale-out that began one."""
+    """Of one policy. out_until, in_until: when its cooldowns end; base: instances before the last scale-out."""
 
     high: Alarm = Alarm()
     low: Alarm = Alarm()
@@ -89,11 +89,11 @@ class Scaler(NamedTuple):
 
 class Decision(NamedTuple):
     """What a minute leads to. kind: `held` where an alarm wants what `code` says cannot be. policy: which one's, -1 for
-    bounds; count → to: instances; base: what a scale-out is reckoned from."""
+    bounds; have → to: instances; base: what a scale-out is reckoned from."""
 
     kind: Kind
     policy: int
-    count: int
+    have: int
     to: int
     cause: str
     code: Code = ""
@@ -126,7 +126,7 @@ def step(
 
 
 def settled(target: Target, scaler: Scaler, decision: Decision, now: float, succeeded: bool = True) -> Scaler:
-    """After a change has come to its end: its cooldown begins. One that failed is not tried again before that is over."""
+    """After a change has come to its end: its cooldown begins. One that failed is not tried again before it is over."""
     if decision.policy < 0:
         return scaler
     policy, trackers = target.policies[decision.policy], list(scaler.trackers)
@@ -176,7 +176,7 @@ def _out(
     now: float,
     rising: Sequence[int],
 ) -> Decision:
-    """The policy that wants most. Within its cooldown one wants what it would have wanted without the last scale-out."""
+    """The policy that wants most. Within its cooldown it wants what it would have wanted without the last scale-out."""
     wanted, place, base = -1, -1, count
     for each in rising:
         tracker = trackers[each]

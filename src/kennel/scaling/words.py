@@ -56,7 +56,7 @@ ATTEMPTING = "Attempting to scale due to alarm triggered"
 
 
 def reason(rule: Rule, before: State, state: State, points: Sequence[tuple[float, float]]) -> str:
-    """Of an alarm's new state. points: (begin of the period, value) of those that it was judged by, the newest first."""
+    """Of an alarm's new state. points: (begin of the period, value) of what it was judged by, the newest first."""
     if state == "INSUFFICIENT_DATA":
         told = "were" if rule.periods > 1 else "was"
         plural = "s" * (rule.periods > 1)
