@@ -194,7 +194,7 @@ def flaps(changes: tuple[Change, ...]) -> int:
     """Scale-outs that follow a scale-in, and scale-ins that follow a scale-out, within 30 minutes of its end."""
     found = 0
     for earlier, later in itertools.pairwise(changes):
-        turned = (earlier.decision.to > earlier.decision.count) != (later.decision.to > later.decision.count)
+        turned = (earlier.decision.to > earlier.decision.have) != (later.decision.to > later.decision.have)
         found += turned and later.began - earlier.ended <= FLAPPING_S
     return found
 
