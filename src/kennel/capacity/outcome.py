@@ -153,7 +153,7 @@ class Latencies:
     def _failures(self, course: Course, tails: Floats) -> tuple[Floats, Floats, Floats]:
         """(all that failed, of them refused, on demand)."""
         front = self.world.front
-        late = course.admitted * tails[:, self._limit]
+        late = (course.admitted - course.dropped) * tails[:, self._limit]
         if front is None:
             longest = np.minimum(course.before, course.after) >= FULL * self.world.answer_s
             late = np.where(longest, self._too_late(course), late)
@@ -162,7 +162,7 @@ class Latencies:
         mean = np.minimum(_means(tails), front.timeout_s)
         arrivals = self.trace.counts / MINUTE
         load = arrivals * mean
-        full = queueing.erlang_b(np.full(len(load), front.concurrency), load)
+        full = _full(front.concurrency, load)
         refused = course.refused + course.admitted * np.maximum(full, self._queue_full(course))
         beyond = queueing.erlang_b(np.full(len(load), front.provisioned), load) if front.provisioned else 1.0
         return late + refused + course.dropped, refused, course.admitted * beyond
@@ -188,6 +188,14 @@ class Latencies:
         room = front.concurrency - course.serving * service.at_a_time - arrivals * front.own_s
         chance: Floats = np.where(room > 0, found.chance * np.exp(-np.maximum(room, 0) / (able * found.wait_s)), 0.0)
         return np.where(course.refused > 0, 0.0, chance)
+
+
+def _full(executions: int, load: Floats) -> Floats:
+    """Erlang B where it is not negligible anyway: many executions are many steps."""
+    found, near = np.zeros(len(load)), load > executions / 3
+    if near.any():
+        found[near] = queueing.erlang_b(np.full(int(near.sum()), executions), load[near])
+    return found
 
 
 def flaps(changes: tuple[Change, ...]) -> int:

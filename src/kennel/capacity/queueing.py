@@ -23,7 +23,7 @@ from kennel.capacity.service import Floats, Service
 RELAX_S = 60.0
 """Chosen by holding the whole against `events`."""
 GRID_LOW, GRID_HIGH, GRID_POINTS = 2e-3, 120.0, 160
-PIECES = 6
+PIECES = 4
 """Of a minute in which the fluid grows or shrinks."""
 
 
@@ -80,14 +80,18 @@ def tails(queues: Queue, service: Service, extra_s: float = 0.0) -> Floats:
 
 
 def behind(tail: Floats, fluid: Floats) -> Floats:
-    """Tails [..., grid] behind a fluid that takes `fluid` [..., PIECES] seconds in the course of a minute."""
-    at = grid() - fluid[..., None]
-    place = np.log(np.maximum(at, GRID_LOW) / GRID_LOW) * (GRID_POINTS - 1) / math.log(GRID_HIGH / GRID_LOW)
-    low = np.minimum(place.astype(np.int64), GRID_POINTS - 2)
-    rows = np.broadcast_to(tail[..., None, :], (*fluid.shape, GRID_POINTS))
-    here, there = np.take_along_axis(rows, low, -1), np.take_along_axis(rows, low + 1, -1)
-    mean: Floats = np.where(at < GRID_LOW, 1.0, here + (there - here) * (place - low)).mean(-2)
-    return mean
+    """Tails [rows, grid] behind a fluid that takes `fluid` [rows, PIECES] seconds in the course of a minute."""
+    marks, flat = grid(), tail.ravel()
+    first = np.arange(len(tail))[:, None] * GRID_POINTS
+    scale = (GRID_POINTS - 1) / math.log(GRID_HIGH / GRID_LOW)
+    found = np.zeros_like(tail)
+    for piece in fluid.T:
+        at = marks - piece[:, None]
+        place = np.log(np.maximum(at, GRID_LOW) / GRID_LOW) * scale
+        low = np.minimum(place.astype(np.int64), GRID_POINTS - 2)
+        here = flat[first + low]
+        found += np.where(at < GRID_LOW, 1.0, here + (flat[first + low + 1] - here) * (place - low))
+    return found / fluid.shape[1]
 
 
 def pieces() -> Floats:

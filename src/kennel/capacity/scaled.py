@@ -102,30 +102,34 @@ class Course:
 
 def course(trace: Trace, target: Target, world: World) -> Course:
     """One setting's. target's policies all track InvocationsPerInstance."""
-    flow, minutes = _Flow(world), range(trace.minutes)
-    scaler, policies = started(target), len(target.policies)
-    count = serving = max(target.minimum, min(target.maximum, world.first or target.minimum))
-    pending: Change | None = None
+    flow, count = _Flow(world), max(target.minimum, min(target.maximum, world.first or target.minimum))
+    scaler, policies, serving = started(target), len(target.policies), count
+    unsettled: Change | None = None  # blocks what follows until the alarms look after its end
+    coming: Change | None = None  # the same, until its instances serve
     changes: list[Change] = []
     rows: list[tuple[float, ...]] = []
-    for minute, came in zip(minutes, trace.counts.tolist(), strict=True):
+    for minute, came in enumerate(trace.counts.tolist()):
         end, old, share = (minute + 1) * MINUTE, serving, 0.0
-        if pending is not None and serving != count and pending.ended < end:
-            share = max(0.0, pending.ended - minute * MINUTE) / MINUTE
-            serving = count
+        if coming is not None and coming.ended < end:
+            share = max(0.0, coming.ended - minute * MINUTE) / MINUTE
+            serving, coming = coming.decision.to, None
         most = old if share > 0.5 else serving
         admitted, refused, dropped, before, after = flow.minute(came, most)
         metric = admitted * (share / old + (1 - share) / serving)
-        rows.append((most, max(count, serving, old), metric, admitted, refused, dropped, before, after))
+        rows.append((most, max(count, serving), metric, admitted, refused, dropped, before, after))
         now = end + world.metric_delay_s
-        if pending is not None and pending.ended <= now:
-            scaler, pending = settled(target, scaler, pending.decision, pending.ended), None
-        scaler, decision = step(target, scaler, (metric,) * policies, count, now, pending is not None)
+        if unsettled is not None and unsettled.ended <= now:
+            scaler, unsettled = settled(target, scaler, unsettled.decision, unsettled.ended), None
+        scaler, decision = step(target, scaler, (metric,) * policies, count, now, unsettled is not None)
         if decision is not None and decision.to != count:
             takes = world.start_s if decision.to > count else world.stop_s
-            pending = Change(now, now + takes, decision)
-            changes.append(pending)
+            unsettled = coming = Change(now, now + takes, decision)
+            changes.append(unsettled)
             count = decision.to
+    return _course(rows, changes)
+
+
+def _course(rows: list[tuple[float, ...]], changes: list[Change]) -> Course:
     table = np.array(rows, np.float64).T
     return Course(
         serving=table[0].astype(np.int64),

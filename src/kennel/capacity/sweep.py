@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kennel.capacity.outcome import Goal, Latencies, Outcome
-from kennel.capacity.scaled import World, course
+from kennel.capacity.scaled import course
 from kennel.capacity.traffic import Trace
 from kennel.errors import SettingError
 from kennel.scaling.tracking import Policy, Target
@@ -67,15 +67,14 @@ def sweep(
     trace: Trace,
     settings: Sequence[Setting],
     bounds: tuple[int, int],
-    world: World,
-    goal: Goal,
+    latencies: Latencies,
     hourly: float | None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> list[Case]:
     """All of them, in the order given."""
     if not 1 <= len(settings) <= MOST_SETTINGS:
         raise SettingError(f"a sweep has 1 to {MOST_SETTINGS} settings, not {len(settings)}", "Name fewer values")
-    latencies, cases = Latencies(trace, world, goal), list[Case]()
+    cases = list[Case]()
     for each in settings:
         cases.append(simulate(trace, each, bounds, latencies, hourly))
         advance(1)
