@@ -21,6 +21,7 @@ from kennel.cli import (
     predict,
     run,
     scale,
+    scale_measure,
     scale_simulate,
     serve,
     train,
@@ -43,6 +44,7 @@ app.command("status", epilog=account.STATUS_EPILOG)(account.status)
 app.command("teardown", epilog=account.TEARDOWN_EPILOG)(account.teardown)
 app.add_typer(function.app, name="function")
 scale.app.command("simulate", epilog=scale_simulate.EPILOG)(scale_simulate.simulate)
+scale.app.command("measure", epilog=scale_measure.EPILOG)(scale_measure.measure)
 app.add_typer(scale.app, name="scale")
 app.add_typer(local.app, name="local")
 app.add_typer(data.app, name="data")
