@@ -20,7 +20,7 @@ from kennel.local.call import Call, Environ, Scope, scope_of
 from kennel.local.errors import Refused, invalid
 from kennel.local.moto_side import SERVICES
 from kennel.local.objects import Stream
-from kennel.local.parts import Document, Invocations, Operation, Page, Reply, RestService, WebRequest
+from kennel.local.parts import Document, Invocations, JsonService, Operation, Page, Reply, RestService, WebRequest
 from kennel.local.rest import Asked, RestApi
 from kennel.local.wire import PRESERVED
 
@@ -30,6 +30,7 @@ MAX_BODY = 30 * 1024**2
 """Of everything but S3's objects. What an endpoint takes is less, and its own business."""
 MAX_PACKAGE = 70_167_211
 """Of a function's package, in base64; AWS's own bound."""
+WHOSE = {"sagemaker": "SageMaker", "application-autoscaling": "Application Auto Scaling"}
 WEB = ("/_url/", "/_code/")
 _LOOPBACK = re.compile(r"(?:(?P<bucket>[a-z0-9][a-z0-9.-]*)\.)?(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?", re.I)
 _INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations")
@@ -59,8 +60,10 @@ class Door:
         streams: Streams,
         page: Page,
         rest: Sequence[RestService] = (),
+        json: Sequence[JsonService] = (),
     ) -> None:
-        self._region, self._operations, self._invocations = region, operations, invocations
+        self._region, self._invocations = region, invocations
+        self._operations = {"sagemaker": operations, **{each.service: each.json_operations() for each in json}}
         self._others, self._streams, self._page = others, streams, page
         self._rest = {each.service: RestApi(each.service, each.rest_operations()) for each in rest}
         self._webs = [each.web for each in rest]
@@ -87,10 +90,12 @@ class Door:
             return self._unsigned(environ)
         if scope.service == "sagemaker":
             return self._sagemaker(environ, scope)
+        if scope.service in self._operations:
+            return self._json_api(environ, scope)
         if scope.service in self._rest:
             return self._rest_api(environ, scope)
         if scope.service not in SERVICES:
-            there = ", ".join(["sagemaker", *self._rest, *SERVICES])
+            there = ", ".join([*self._operations, *self._rest, *SERVICES])
             raise _unknown(f"The local AWS does not have the service {scope.service}; it has {there}")
         return self._other(environ, scope, bucket)
 
@@ -130,20 +135,26 @@ class Door:
         self._check_region(scope)
         body = _read(environ)
         if target := environ.get("HTTP_X_AMZ_TARGET"):
-            return self._operation(target.rpartition(".")[2], body)
+            return self._operation("sagemaker", target.rpartition(".")[2], body)
         found = _INVOCATIONS.fullmatch(environ["PATH_INFO"])
         if found and environ["REQUEST_METHOD"] == "POST":
             return self._invocations.invoke(unquote(found[1]), _header_names(environ), body)
         raise _unknown(f"The local AWS does not have {environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
 
-    def _operation(self, name: str, body: bytes) -> Reply:
-        if name not in self._operations:
-            there = ", ".join(sorted(self._operations))
-            raise _unknown(f"The local AWS does not have SageMaker's operation {name}; it has {there}")
+    def _json_api(self, environ: Environ, scope: Scope) -> Reply:
+        self._check_region(scope)
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        return self._operation(scope.service, target.rpartition(".")[2], _read(environ))
+
+    def _operation(self, service: str, name: str, body: bytes) -> Reply:
+        operations = self._operations[service]
+        if name not in operations:
+            there, whose = ", ".join(sorted(operations)), WHOSE.get(service, service)
+            raise _unknown(f"The local AWS does not have {whose}'s operation {name}; it has {there}")
         request = _parsed(body)
-        if found := shapes.problems("sagemaker", name, request):
+        if found := shapes.problems(service, name, request):
             raise invalid(shapes.refusal(found))
-        return _json(200, self._operations[name](request))
+        return _json(200, operations[name](request))
 
     def _other(self, environ: Environ, scope: Scope, bucket: str) -> Reply | Stream:
         call = _call(environ, scope.service, bucket)

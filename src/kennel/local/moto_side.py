@@ -36,7 +36,6 @@ SERVICES = {
     "monitoring": "cloudwatch",
     "logs": "logs",
     "ec2": "ec2",
-    "application-autoscaling": "applicationautoscaling",
 }
 """What requests are signed for → moto's name. Nothing else of moto is reachable."""
 SESSION_SECONDS = 36 * 3600

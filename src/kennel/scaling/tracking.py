@@ -2,14 +2,14 @@
 
 **Documented by AWS** (Application Auto Scaling's user guide and API reference, CloudWatch's user guide): out in
 proportion to the metric, rounded up; in only when the metric is more than about 10 % below the target, and not where
-one instance less would likely bring it back above the target; no scaling without data; a scale-out's cooldown counts from
-its success, and within it what it has added is part of what the next one wants; a scale-in's cooldown blocks scale-ins,
-and a scale-out ends it; with several policies any one scales out, all that may scale in have to agree, and the largest
-count wins; a change of the bounds moves the count into them at once.
+one instance less would likely bring it back above the target; no scaling without data; a scale-out's cooldown counts
+from its success, and within it what it has added is part of what the next one wants; a scale-in's cooldown blocks
+scale-ins, and a scale-out ends it; with several policies any one scales out, all that may scale in have to agree, and
+the largest count wins; a change of the bounds moves the count into them at once.
 **Observed, not promised**: the two alarms (above the target 3 of 3 minutes, below 90 % of it 15 of 15), and that AWS
-looks again each minute as long as one is in ALARM.
-**Our model, where AWS does not tell**: the newest minute is what counts; `IN_AT_MOST` instances leave at a time ("more
-gradually"); during a scale-out's cooldown the count wanted is reckoned from the count before it; while the endpoint
+looks again each minute as long as one is in ALARM; EC2's target tracking goes down by one instance at a time.
+**Our model, where AWS does not tell**: the newest minute is what counts; `IN_AT_MOST` instances leave at a time, as
+in EC2's; during a scale-out's cooldown the count wanted is reckoned from the count before it; while the endpoint
 changes nothing is begun; a change that failed waits for the same cooldown as one that did not.
 """
 
@@ -119,7 +119,7 @@ def step(
     if changing:
         return scaler, None
     if scaler.adjust:
-        if (moved := _into_bounds(target, count)) is not None:
+        if (moved := into_bounds(target, count)) is not None:
             return scaler, moved
         scaler = Scaler(trackers)
     return scaler, _decided(target, trackers, values, count, now)
@@ -147,7 +147,8 @@ def _observed(policy: Policy, tracker: Tracker, value: float | None) -> Tracker:
     return Tracker(high, low, tracker.out_until, tracker.in_until, tracker.base)
 
 
-def _into_bounds(target: Target, count: int) -> Decision | None:
+def into_bounds(target: Target, count: int) -> Decision | None:
+    """What a change of the bounds asks for at once."""
     if count < target.minimum:
         return Decision("bounds", -1, count, target.minimum, words.bound("minimum", target.minimum))
     if count > target.maximum:
