@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ from kennel.errors import KennelError, SettingError
 
 if TYPE_CHECKING:
     from kennel.cloud.scaling import Scaled
+    from kennel.cloud.scaling_events import ScalingEvent
     from kennel.cloud.scaling_requests import Change
     from kennel.cloud.session import Cloud
 
@@ -58,8 +60,10 @@ def apply(
 @app.command(epilog="Examples: kennel scale status · kennel scale status --on aws --json")
 def status(on: On = "local", settings_file: SettingsFile = None, as_json: Json = False) -> None:
     """How many instances there are, the bounds, the alarms, and what scaling did last."""
+    from kennel.cloud import scaling
+
     settings = settings_of.load(settings_file)
-    found = _scaled(there(on, settings), settings.endpoint_name)
+    found = scaling.look(there(on, settings), settings.endpoint_name)
     if as_json:
         print_json(json_of(found))
         return
@@ -72,6 +76,28 @@ def status(on: On = "local", settings_file: SettingsFile = None, as_json: Json =
     if found.suspended:
         out.print(f"suspended: {', '.join(found.suspended)}", highlight=False)
     _print_activities(found)
+
+
+@app.command(epilog="Examples: kennel scale watch · kennel scale watch --on aws --minutes 30 --json | jq .per_instance")
+def watch(
+    on: On = "local",
+    minutes: Annotated[int | None, typer.Option(min=1, help="End after so many; without it, Ctrl-C ends it.")] = None,
+    settings_file: SettingsFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON an event, for machines.")] = False,
+) -> None:
+    """Minute by minute: the traffic against the target; alarms, activities and instances as they change."""
+    from kennel.cloud import scaling
+    from kennel.cloud import watch as wait
+
+    settings = settings_of.load(settings_file)
+    cloud, name = there(on, settings), settings.endpoint_name
+    found = scaling.look(cloud, name)
+    if as_json:
+        wait.scaling(cloud, name, lambda event: _tell_line(event_json(event)), minutes)
+        return
+    err.print(f"{name} is scaled from {found.minimum} to {found.maximum} instances; Ctrl-C ends this", highlight=False)
+    target = next((value for policy, value in found.targets.items() if policy.endswith(".invocations")), None)
+    wait.scaling(cloud, name, lambda event: out.print(line_of(event, target), highlight=False), minutes)
 
 
 @app.command(epilog="Examples: kennel scale remove · kennel scale remove --on aws --yes")
@@ -99,19 +125,37 @@ def instances_of(found: Scaled) -> str:
     return f"{found.current} of {found.desired} instances"
 
 
+def line_of(event: ScalingEvent, target: float | None) -> str:
+    """For people. A minute over the target is marked."""
+    from kennel.cloud.scaling import Activity
+    from kennel.cloud.scaling_events import AlarmChanged, CountChanged, MinuteTold
+
+    match event:
+        case MinuteTold(at=at, invocations=several, per_instance=one):
+            over = " ▲" if one is not None and target is not None and one > target else ""
+            of = "" if target is None else f" of {target:g}"
+            return (
+                f"{at.astimezone():%H:%M}  {_number(several):>7} invocations  {_number(one):>7} an instance{of}{over}"
+            )
+        case AlarmChanged(alarm=alarm, before=before, state=state):
+            return f"       alarm {alarm}: {before} → {state}"
+        case CountChanged(current=current, desired=desired, minimum=least, maximum=most):
+            counted = f"{current}" if current == desired else f"{current} of {desired}"
+            return f"       instances: {counted} ({least}–{most} allowed)"
+        case Activity():
+            return f"       {event.status}: {event.description} {event.cause} {event.message}".rstrip()
+
+
+def event_json(event: ScalingEvent) -> dict[str, object]:
+    """`{"event": "MinuteTold", "at": …}`."""
+    told = asdict(event)
+    return {"event": type(event).__name__, **{k: v.isoformat() if k == "at" else v for k, v in told.items()}}
+
+
 def json_of(found: Scaled) -> dict[str, object]:
     """For machines: times as text."""
     several = [{**asdict(each), "at": each.at.isoformat()} for each in found.activities]
     return {**asdict(found), "activities": several}
-
-
-def _scaled(cloud: Cloud, name: str) -> Scaled:
-    from kennel.cloud import scaling
-
-    found = scaling.look(cloud, name)
-    if found is None:
-        raise KennelError(f"the endpoint {name} is not scaled", "Switch it on: kennel scale apply")
-    return found
 
 
 def _show(wanted: tuple[Change, ...], console: Console) -> None:
@@ -146,3 +190,12 @@ def _print_activities(found: Scaled) -> None:
         why = f"{each.cause} {each.message}".strip()
         table.add_row(f"{each.at.astimezone():%m-%d %H:%M:%S}", each.status, each.description, why)
     out.print(table)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}".removesuffix(".0")
+
+
+def _tell_line(value: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()

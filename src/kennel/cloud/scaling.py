@@ -54,6 +54,9 @@ class Activity:
     cause: str
     message: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.at.astimezone():%Y-%m-%d %H:%M} {self.description} {self.status}"
+
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
@@ -105,22 +108,40 @@ def found(cloud: Cloud, resource: str) -> Found:
     return Found(target, policies, pages(cloud, "scheduled_actions", "ScheduledActions", **one))
 
 
-def look(cloud: Cloud, name: str) -> Scaled | None:
-    """How the endpoint is scaled now; None where it is not. Raises KennelError."""
-    now = _deployed(cloud, name)
-    resource = resource_of(name, VARIANT)
+def look(cloud: Cloud, name: str) -> Scaled:
+    """How the endpoint is scaled now. Raises KennelError, also where it is not."""
+    _deployed(cloud, name)
     with told(f"see how {name} is scaled"):
-        there = found(cloud, resource)
-        if there.target is None:
-            return None
-        alarms = _alarms(cloud, there.policies)
-        return _scaled(name, now, there, alarms, activities(cloud, resource))
+        return scaled(cloud, name)
 
 
-def activities(cloud: Cloud, resource: str) -> tuple[Activity, ...]:
+def scaled(cloud: Cloud, name: str) -> Scaled:
+    """The same, with boto3's own errors, for who has patience with them."""
+    resource = resource_of(name, VARIANT)
+    now, there = cloud.client("sagemaker").describe_endpoint(EndpointName=name), found(cloud, resource)
+    if there.target is None:
+        raise KennelError(f"the endpoint {name} is not scaled", "Switch it on: kennel scale apply")
+    return _scaled(name, now, there, _alarms(cloud, there.policies), activities(cloud, resource))
+
+
+def traffic(cloud: Cloud, name: str, metric: str, start: datetime, end: datetime) -> list[Mapping[str, Any]]:
+    """CloudWatch's sums of a minute. metric: Invocations, or InvocationsPerInstance."""
+    found = cloud.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/SageMaker",
+        MetricName=metric,
+        Dimensions=[{"Name": "EndpointName", "Value": name}, {"Name": "VariantName", "Value": VARIANT}],
+        StartTime=start,
+        EndTime=end,
+        Period=60,
+        Statistics=["Sum"],
+    )
+    return list(found["Datapoints"])
+
+
+def activities(cloud: Cloud, resource: str, most: int = LATEST) -> tuple[Activity, ...]:
     """The latest, the newest first."""
-    pages = cloud.client(SERVICE).get_paginator("describe_scaling_activities").paginate(**about(resource))
-    several = islice((each for page in pages for each in page["ScalingActivities"]), LATEST)
+    found = cloud.client(SERVICE).get_paginator("describe_scaling_activities").paginate(**about(resource))
+    several = islice((each for page in found for each in page["ScalingActivities"]), most)
     return tuple(
         Activity(
             each["ActivityId"],
