@@ -6,6 +6,7 @@ too late for the function's timeout. Latency is of the others, the function's ow
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kennel.capacity import queueing
-from kennel.capacity.queueing import Queue
 from kennel.capacity.scaled import Change, Course, World
 from kennel.capacity.service import Floats
 from kennel.capacity.traffic import MINUTE, Counts, Trace
@@ -81,6 +81,10 @@ class Latencies:
     goal: Goal
     _known: dict[int, Floats] = field(default_factory=dict)
 
+    @functools.cached_property
+    def _steady(self) -> Floats:
+        return steady(self.trace.counts)
+
     def outcome(self, course: Course) -> Outcome:
         tails = self._tails(course)
         failed, refused, on_demand = self._failures(course, tails)
@@ -124,21 +128,32 @@ class Latencies:
         if count not in self._known:
             if (len(self._known) + 1) * self.trace.minutes * queueing.GRID_POINTS > MOST_CELLS:
                 raise SettingError("too many minutes with too many numbers of instances", "Ask for fewer hours")
-            arrivals = self.trace.counts / MINUTE
-            found = queueing.queue(arrivals, np.full(len(arrivals), count), self.world.service)
+            arrivals = self._steady / MINUTE
+            serving = np.full(len(arrivals), count)
+            found = queueing.queue(arrivals, serving, self.world.service, self._room(arrivals, serving))
             self._known[count] = queueing.tails(found, self.world.service, self._own_s)
         return self._known[count]
 
     def _behind(self, course: Course, busy: Counts) -> Floats:
         able = course.serving[busy] * self.world.service.most_per_s
         came = self.trace.counts[busy] / MINUTE
+        steady = self._steady[busy] / MINUTE
         before, after = course.before[busy], course.after[busy]
         grown = before[:, None] + ((came - able) / able)[:, None] * queueing.pieces()
         fluid = np.clip(grown, 0, np.maximum(before, after)[:, None])
         if self.world.front is None:
             fluid = np.minimum(fluid, self.world.answer_s - 2 * self.world.service.mean_s)
-        found = queueing.queue(np.minimum(came, able), course.serving[busy], self.world.service)
+        arrivals, serving = np.minimum(steady, able), course.serving[busy]
+        room = self._room(arrivals, serving) - fluid.mean(1) * able
+        found = queueing.queue(arrivals, serving, self.world.service, room)
         return queueing.behind(queueing.tails(found, self.world.service, self._own_s), fluid)
+
+    def _room(self, arrivals: Floats, serving: Counts) -> Floats:
+        """Requests that may wait for the endpoint: as many as the function has executions that are not busy else."""
+        front = self.world.front
+        if front is None:
+            return np.full(len(arrivals), np.inf)
+        return front.concurrency - serving * self.world.service.at_a_time - arrivals * front.own_s
 
     @property
     def _limit(self) -> int:
@@ -180,14 +195,21 @@ class Latencies:
 
     def _queue_full(self, course: Course) -> Floats:
         """Chance that the queue at the endpoint alone fills the function's concurrency, by the wait's exponential."""
-        front, service = self.world.front, self.world.service
-        assert front is not None
+        service = self.world.service
         arrivals = np.minimum(self.trace.counts / MINUTE, course.serving * service.most_per_s)
-        found: Queue = queueing.queue(arrivals, course.serving, service)
+        found = queueing.queue(arrivals, course.serving, service)
         able = course.serving * service.most_per_s
-        room = front.concurrency - course.serving * service.at_a_time - arrivals * front.own_s
+        room = self._room(arrivals, course.serving)
         chance: Floats = np.where(room > 0, found.chance * np.exp(-np.maximum(room, 0) / (able * found.wait_s)), 0.0)
         return np.where(course.refused > 0, 0.0, chance)
+
+
+def steady(counts: Counts) -> Floats:
+    """Rates behind the counts: a minute that differs from the mean of the five around it by no more than chance makes
+    is taken at that mean. The arithmetic of waiting knows of chance already; told of it twice, it waits too long."""
+    padded = np.pad(counts.astype(np.float64), 2, mode="edge")
+    mean: Floats = np.convolve(padded, np.ones(5) / 5, "valid")
+    return np.where(np.abs(counts - mean) <= 3 * np.sqrt(mean), mean, counts)
 
 
 def _full(executions: int, load: Floats) -> Floats:

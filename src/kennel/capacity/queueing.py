@@ -29,10 +29,12 @@ PIECES = 4
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Elementwise: the chance that a request waits, and the mean wait in seconds of one that does."""
+    """Elementwise: the chance that a request waits, the mean wait in seconds of one that does, and what it waits at
+    most, where no more may wait than a function has executions."""
 
     chance: Floats
     wait_s: Floats
+    most_s: Floats
 
 
 def grid() -> Floats:
@@ -58,24 +60,27 @@ def erlang_c(servers: NDArray[np.int64], load: Floats) -> Floats:
     return chance
 
 
-def queue(arrivals_s: Floats, instances: NDArray[np.int64], service: Service) -> Queue:
-    """Of requests that come at these rates to so many instances."""
+def queue(arrivals_s: Floats, instances: NDArray[np.int64], service: Service, room: Floats | float = np.inf) -> Queue:
+    """Of requests that come at these rates to so many instances. room: of them may wait."""
     servers = instances * service.at_a_time
     able_s = servers / service.mean_s
     spread = (1 + service.scv) / 2
     with np.errstate(divide="ignore"):
         stationary = np.where(arrivals_s < able_s, spread / np.maximum(able_s - arrivals_s, 1e-12), np.inf)
     wandering = np.sqrt(2 * RELAX_S / math.pi * (arrivals_s + able_s * service.scv)) * (2 / 3) / able_s
-    return Queue(erlang_c(servers, arrivals_s * service.mean_s), np.minimum(stationary, wandering))
+    waits = np.maximum(np.minimum(stationary, wandering), 1e-9)
+    return Queue(erlang_c(servers, arrivals_s * service.mean_s), waits, np.maximum(room, 0.0) / able_s)
 
 
 def tails(queues: Queue, service: Service, extra_s: float = 0.0) -> Floats:
     """[..., grid]: chance that an answer takes longer than each of the grid's seconds. extra_s: before and after."""
     chance, wait, at = queues.chance[..., None], queues.wait_s[..., None], grid() - extra_s
+    over = np.minimum(np.exp(-queues.most_s / queues.wait_s)[..., None], 1 - 1e-9)
     found = np.zeros((*queues.chance.shape, GRID_POINTS))
     for seconds, share in zip(service.seconds, service.shares, strict=True):
         left = at - seconds
-        found += share * np.where(left < 0, 1.0, chance * np.exp(-np.maximum(left, 0) / wait))
+        waits = np.maximum(np.exp(-np.maximum(left, 0) / wait) - over, 0) / (1 - over)
+        found += share * np.where(left < 0, 1.0, chance * waits)
     return found
 
 
