@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from kennel.errors import ServerError, Stopped
 from kennel.local.alarms import AlarmStore
@@ -40,20 +40,26 @@ from kennel.local.wire import create_server
 
 log = logging.getLogger(__name__)
 
+if TYPE_CHECKING:
+    from kennel.local.hosting import Limits as HostingLimits
+
 Assembly = Callable[[House], Sequence[Service]]
 BACKLOG = 512
 """Connections that may wait to be taken."""
 
 
-def assemble(house: House, concurrency: int = 10) -> list[Service]:
-    """SageMaker's parts, Application Auto Scaling, and Lambda. concurrency: executions of functions at a time."""
+def assemble(house: House, concurrency: int = 10, limits: HostingLimits | None = None) -> list[Service]:
+    """SageMaker's parts, Application Auto Scaling, and Lambda.
+
+    concurrency: executions of functions at a time. limits: of hosting.
+    """
     from kennel.local.functions import Functions, Limits
     from kennel.local.hosting import Hosting
     from kennel.local.scaling import Scaling
     from kennel.local.training import TrainingJobs
     from kennel.local.tuning import TuningJobs
 
-    training, hosting = TrainingJobs(house), Hosting(house)
+    training, hosting = TrainingJobs(house), Hosting(house, limits)
     scaling = [Scaling(house, hosting, house.monitoring)] if house.monitoring else []
     return [training, TuningJobs(house, training), *scaling, hosting, Functions(house, Limits(concurrency))]
 
