@@ -208,8 +208,9 @@ def steady(counts: Counts) -> Floats:
     """Rates behind the counts: a minute that differs from the mean of the five around it by no more than chance makes
     is taken at that mean. The arithmetic of waiting knows of chance already; told of it twice, it waits too long."""
     padded = np.pad(counts.astype(np.float64), 2, mode="edge")
-    mean: Floats = np.convolve(padded, np.ones(5) / 5, "valid")
-    return np.where(np.abs(counts - mean) <= 3 * np.sqrt(mean), mean, counts)
+    mean = np.convolve(padded, np.full(5, 0.2), "valid").astype(np.float64)
+    found: Floats = np.where(np.abs(counts - mean) <= 3 * np.sqrt(mean), mean, counts.astype(np.float64))
+    return found
 
 
 def _full(executions: int, load: Floats) -> Floats:
