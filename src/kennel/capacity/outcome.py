@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,23 @@ class Outcome:
         return float(self.failed.sum())
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Of some minutes. seconds: p50, p95, p99 and the goal's percentile; within: the share that is in time; answered,
+    everybody: tails, of those that are answered in time, and of all, where those that failed take for ever."""
+
+    seconds: Floats
+    failed: Floats
+    refused: Floats
+    on_demand: Floats
+    within: Floats
+    answered: Floats
+    everybody: Floats
+
+    def cut(self, at: Counts) -> _Part:
+        return _Part(*(getattr(self, each.name)[at] for each in fields(self)))
+
+
 @dataclass(frozen=True)
 class Latencies:
     """Of one trace in one world: what is the same for all settings is reckoned once, for each number of instances."""
@@ -79,74 +97,88 @@ class Latencies:
     trace: Trace
     world: World
     goal: Goal
-    _known: dict[int, Floats] = field(default_factory=dict)
+    _known: dict[int, _Part] = field(default_factory=dict)
 
     @functools.cached_property
     def _steady(self) -> Floats:
         return steady(self.trace.counts)
 
     def outcome(self, course: Course) -> Outcome:
-        tails = self._tails(course)
-        failed, refused, on_demand = self._failures(course, tails)
-        answered = _answered(tails, self._limit)
-        within = 1 - tails[:, self._limit]
-        minutes = np.stack([queueing.quantiles(answered, share) for share in SHARES], -1)
-        everybody = _everybody(tails, self._limit, failed, self.trace)
-        at_goal = queueing.quantiles(everybody, self.goal.share)
+        busy = np.flatnonzero((course.before > 0) | (course.after > 0) | (course.admitted != self.trace.counts))
+        calm = np.ones(self.trace.minutes, np.bool_)
+        calm[busy] = False
+        parts = [(np.flatnonzero(calm & (course.serving == n)), self._calm(int(n))) for n in np.unique(course.serving)]
+        found = [(at, part.cut(at)) for at, part in parts]
+        if len(busy):
+            found.append((busy, self._part(_cut(course, busy), busy)))
+        told = _together(found, self.trace.minutes)
         quiet = self.trace.counts == 0
-        minutes[quiet | (within < NOBODY)], at_goal[quiet] = math.nan, math.nan
-        whole = _weighted(answered, course.admitted * within)
-        over = at_goal > self.goal.seconds
-        p50, p95, p99 = (float(queueing.quantiles(whole, share)) for share in SHARES)
+        told.seconds[quiet] = math.nan
+        over = told.seconds[:, -1] > self.goal.seconds
+        answered, everybody = (
+            sum((weights @ rows for weights, rows in each), np.zeros(queueing.GRID_POINTS))
+            for each in (
+                [((course.admitted * told.within)[at], part.answered) for at, part in found],
+                [(self.trace.counts[at].astype(np.float64), part.everybody) for at, part in found],
+            )
+        )
+        answered /= max(float((course.admitted * told.within).sum()), NOBODY)
+        everybody /= max(float(self.trace.counts.sum()), NOBODY)
+        p50, p95, p99 = (float(queueing.quantiles(answered, share)) for share in SHARES)
         return Outcome(
             course=course,
-            minute_s=minutes,
-            goal_s=at_goal,
+            minute_s=told.seconds[:, :-1],
+            goal_s=told.seconds[:, -1],
             latency=(p50, p95, p99),
-            goal_latency=float(queueing.quantiles(_weighted(everybody, self.trace.counts), self.goal.share)),
-            failed=failed,
-            refused=refused,
-            on_demand=on_demand,
+            goal_latency=float(queueing.quantiles(everybody, self.goal.share)),
+            failed=told.failed,
+            refused=told.refused,
+            on_demand=told.on_demand,
             instance_hours=float(course.wanted.sum()) / 60,
             flaps=flaps(course.changes),
             missed=int(over.sum()),
             recovery=recovery(over),
         )
 
-    def _tails(self, course: Course) -> Floats:
-        """[minutes, grid]."""
-        tails = np.empty((self.trace.minutes, queueing.GRID_POINTS))
-        for count in np.unique(course.serving):
-            chosen = course.serving == count
-            tails[chosen] = self._calm(int(count))[chosen]
-        busy = np.flatnonzero((course.before > 0) | (course.after > 0))
-        if len(busy):
-            tails[busy] = self._behind(course, busy)
-        return tails
-
-    def _calm(self, count: int) -> Floats:
+    def _calm(self, count: int) -> _Part:
+        """All minutes, as they are where nothing was left over from the minute before."""
         if count not in self._known:
             if (len(self._known) + 1) * self.trace.minutes * queueing.GRID_POINTS > MOST_CELLS:
                 raise SettingError("too many minutes with too many numbers of instances", "Ask for fewer hours")
-            arrivals = self._steady / MINUTE
-            serving = np.full(len(arrivals), count)
-            found = queueing.queue(arrivals, serving, self.world.service, self._room(arrivals, serving))
-            self._known[count] = queueing.tails(found, self.world.service, self._own_s)
+            nothing, counts = np.zeros(self.trace.minutes), self.trace.counts.astype(np.float64)
+            serving = np.full(self.trace.minutes, count)
+            still = Course(serving, nothing, nothing, counts, nothing, nothing, nothing, nothing, ())
+            self._known[count] = self._part(still, np.arange(self.trace.minutes))
         return self._known[count]
 
-    def _behind(self, course: Course, busy: Counts) -> Floats:
-        able = course.serving[busy] * self.world.service.most_per_s
-        came = self.trace.counts[busy] / MINUTE
-        steady = self._steady[busy] / MINUTE
-        before, after = course.before[busy], course.after[busy]
-        grown = before[:, None] + ((came - able) / able)[:, None] * queueing.pieces()
-        fluid = np.clip(grown, 0, np.maximum(before, after)[:, None])
+    def _part(self, course: Course, at: Counts) -> _Part:
+        """Of these minutes; course: cut to them."""
+        tails, came = self._tails(course, at), self.trace.counts[at]
+        failed, refused, on_demand = self._failures(course, at, tails)
+        late = tails[:, self._limit, None]
+        answered = np.clip((tails - late) / np.maximum(1 - late, NOBODY), 0, 1)
+        never = np.minimum(failed / np.maximum(came, 1), 1)[:, None]
+        everybody = never + (1 - never) * answered
+        seconds = np.stack([queueing.quantiles(answered, share) for share in SHARES], -1)
+        within = 1 - late[:, 0]
+        seconds[within < NOBODY] = math.nan
+        at_goal = queueing.quantiles(everybody, self.goal.share)
+        return _Part(np.column_stack([seconds, at_goal]), failed, refused, on_demand, within, answered, everybody)
+
+    def _tails(self, course: Course, at: Counts) -> Floats:
+        """[minutes, grid]."""
+        able = course.serving * self.world.service.most_per_s
+        came, steady = self.trace.counts[at] / MINUTE, self._steady[at] / MINUTE
+        grown = course.before[:, None] + ((came - able) / able)[:, None] * queueing.pieces()
+        fluid = np.clip(grown, 0, np.maximum(course.before, course.after)[:, None])
         if self.world.front is None:
             fluid = np.minimum(fluid, self.world.answer_s - 2 * self.world.service.mean_s)
-        arrivals, serving = np.minimum(steady, able), course.serving[busy]
-        room = self._room(arrivals, serving) - fluid.mean(1) * able
-        found = queueing.queue(arrivals, serving, self.world.service, room)
-        return queueing.behind(queueing.tails(found, self.world.service, self._own_s), fluid)
+        waiting = bool(fluid.any())
+        arrivals = np.minimum(steady, able) if waiting else steady
+        room = self._room(arrivals, course.serving) - fluid.mean(1) * able
+        found = queueing.queue(arrivals, course.serving, self.world.service, room)
+        tails = queueing.tails(found, self.world.service, self._own_s)
+        return queueing.behind(tails, fluid) if waiting else tails
 
     def _room(self, arrivals: Floats, serving: Counts) -> Floats:
         """Requests that may wait for the endpoint: as many as the function has executions that are not busy else."""
@@ -165,40 +197,37 @@ class Latencies:
     def _own_s(self) -> float:
         return self.world.front.own_s if self.world.front else 0.0
 
-    def _failures(self, course: Course, tails: Floats) -> tuple[Floats, Floats, Floats]:
+    def _failures(self, course: Course, at: Counts, tails: Floats) -> tuple[Floats, Floats, Floats]:
         """(all that failed, of them refused, on demand)."""
-        front = self.world.front
+        front, arrivals = self.world.front, self.trace.counts[at] / MINUTE
         late = (course.admitted - course.dropped) * tails[:, self._limit]
         if front is None:
             longest = np.minimum(course.before, course.after) >= FULL * self.world.answer_s
-            late = np.where(longest, self._too_late(course), late)
+            late = np.where(longest, self._too_late(course, arrivals), late)
             nothing = np.zeros(len(late))
             return late + course.dropped, nothing, nothing
-        mean = np.minimum(_means(tails), front.timeout_s)
-        arrivals = self.trace.counts / MINUTE
-        load = arrivals * mean
-        full = _full(front.concurrency, load)
-        refused = course.refused + course.admitted * np.maximum(full, self._queue_full(course))
+        load = arrivals * np.minimum(_means(tails), front.timeout_s)
+        full = np.maximum(_full(front.concurrency, load), self._queue_full(course, arrivals))
+        refused = course.refused + course.admitted * full
         beyond = queueing.erlang_b(np.full(len(load), front.provisioned), load) if front.provisioned else 1.0
         return late + refused + course.dropped, refused, course.admitted * beyond
 
-    def _too_late(self, course: Course) -> Floats:
+    def _too_late(self, course: Course, arrivals: Floats) -> Floats:
         """Where the queue is as long as anybody waits, those that are served last have little time left: of waits that
         stay a mean of `slack` below the limit (an exponential, as of any queue's distance from its bound), work that
         takes longer fails. The factor is fitted to `events`, where work ends with the asker's patience."""
         service = self.world.service
         able = course.serving * service.most_per_s
-        beyond = np.maximum(self.trace.counts / MINUTE / able - 1, NOBODY)  # in quiet minutes hardly anybody is late
+        beyond = np.maximum(arrivals / able - 1, NOBODY)  # in quiet minutes hardly anybody is late
         slack = (1 + service.scv) / 2 / able / beyond
         late: Floats = (course.admitted - course.dropped) * service.mean_s / (service.mean_s + 2 * slack)
         return late
 
-    def _queue_full(self, course: Course) -> Floats:
+    def _queue_full(self, course: Course, arrivals: Floats) -> Floats:
         """Chance that the queue at the endpoint alone fills the function's concurrency, by the wait's exponential."""
-        service = self.world.service
-        arrivals = np.minimum(self.trace.counts / MINUTE, course.serving * service.most_per_s)
-        found = queueing.queue(arrivals, course.serving, service)
-        able = course.serving * service.most_per_s
+        able = course.serving * self.world.service.most_per_s
+        arrivals = np.minimum(arrivals, able)
+        found = queueing.queue(arrivals, course.serving, self.world.service)
         room = self._room(arrivals, course.serving)
         chance: Floats = np.where(room > 0, found.chance * np.exp(-np.maximum(room, 0) / (able * found.wait_s)), 0.0)
         return np.where(course.refused > 0, 0.0, chance)
@@ -211,6 +240,20 @@ def steady(counts: Counts) -> Floats:
     mean = np.convolve(padded, np.full(5, 0.2), "valid").astype(np.float64)
     found: Floats = np.where(np.abs(counts - mean) <= 3 * np.sqrt(mean), mean, counts.astype(np.float64))
     return found
+
+
+def _cut(course: Course, at: Counts) -> Course:
+    values = {each.name: getattr(course, each.name) for each in fields(course)}
+    return Course(**{name: value if name == "changes" else value[at] for name, value in values.items()})
+
+
+def _together(found: Sequence[tuple[Counts, _Part]], minutes: int) -> _Part:
+    """In the order of time; tails are left where they are."""
+    whole = _Part(np.empty((minutes, len(SHARES) + 1)), *(np.empty(minutes) for _ in range(4)), *[np.empty(0)] * 2)
+    for at, part in found:
+        for name in ("seconds", "failed", "refused", "on_demand", "within"):
+            getattr(whole, name)[at] = getattr(part, name)
+    return whole
 
 
 def _full(executions: int, load: Floats) -> Floats:
@@ -239,27 +282,6 @@ def recovery(over: NDArray[np.bool_]) -> int:
         last = minute
         longest = max(longest, last - first + 1)
     return longest
-
-
-def _answered(tails: Floats, limit: int) -> Floats:
-    """Of those that are answered in time."""
-    late = tails[:, limit, None]
-    found: Floats = np.clip((tails - late) / np.maximum(1 - late, NOBODY), 0, 1)
-    return found
-
-
-def _everybody(tails: Floats, limit: int, failed: Floats, trace: Trace) -> Floats:
-    """Failed ones take for ever."""
-    never = np.minimum(failed / np.maximum(trace.counts, 1), 1)[:, None]
-    late = tails[:, limit, None]
-    found: Floats = never + (1 - never) * np.clip((tails - late) / np.maximum(1 - late, NOBODY), 0, 1)
-    return found
-
-
-def _weighted(tails: Floats, weights: Floats | Counts) -> Floats:
-    total = float(weights.sum())
-    found: Floats = weights @ tails / total if total > NOBODY else np.zeros(tails.shape[-1])
-    return found
 
 
 def _means(tails: Floats) -> Floats:
