@@ -26,13 +26,16 @@ time.sleep(float(os.environ.get("START_S", 0)))
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    silent = False
+    silent, seen = False, 0
 
     def do_GET(self):
         self.say(500 if mode == "sick" or Handler.silent else 200, b"")
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        Handler.seen += 1
+        if mode == "strange" and body.startswith(b"\x89PNG"):
+            return self.say(500, b"what is this?")
         time.sleep(float(os.environ.get("SLEEP_S", 0)))
         if body == b"die":
             os._exit(9)
@@ -42,7 +45,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(float(body[6:]))
         if body.startswith(b"status "):
             return self.say(int(body[7:]), b'{"error": "no picture"}')
-        told = {"answer": os.environ.get("ANSWER"), "pid": os.getpid(), "headers": dict(self.headers),
+        told = {"answer": os.environ.get("ANSWER"), "pid": os.getpid(), "seen": Handler.seen,
+                "headers": dict(self.headers),
                 "model": sorted(str(p.relative_to(root / "model")) for p in (root / "model").rglob("*"))}
         self.say(200, json.dumps(told).encode())
 

@@ -14,7 +14,10 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 
 from kennel.local.background import start_in_background, stop
 
@@ -197,9 +200,22 @@ def connected(environment: Mapping[str, str], service: str) -> Any:
     return session.client(service, endpoint_url=environment["AWS_ENDPOINT_URL"], config=config)
 
 
+def signed(method: str, url: str, service: str, environment: Mapping[str, str], body: bytes = b"") -> dict[str, str]:
+    """Headers by which any client of HTTP signs a request."""
+    request = AWSRequest(method, url, data=body)
+    keys = Credentials(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"])
+    SigV4Auth(keys, service, environment["AWS_REGION"]).add_auth(request)
+    return dict(request.headers.items())
+
+
 def role_in(environment: Mapping[str, str], name: str = "functions") -> str:
+    """A role that functions take on, and that may write their logs."""
     iam = connected(environment, "iam")
-    return str(iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"])
+    made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
+    logs = {"Effect": "Allow", "Action": "logs:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": logs})
+    iam.put_role_policy(RoleName=name, PolicyName="logs", PolicyDocument=document)
+    return str(made["Role"]["Arn"])
 
 
 @pytest.fixture(scope="module")

@@ -124,7 +124,7 @@ def test_what_still_answers_for_the_version_before_is_not_ready_for_the_next() -
 @pytest.fixture
 def house(tmp_path: Path) -> House:
     """As much of one as a function's document needs."""
-    roles = SimpleNamespace(check_assumable=lambda role, principal: None)
+    roles = SimpleNamespace(check_assumable=lambda role, principal, source: None)
     clock, changes = SimpleNamespace(now=lambda: 0.0), Changes()
     made = SimpleNamespace(home=tmp_path, changes=changes, roles=roles, clock=clock, account="123456789012")
     made.region = "us-east-1"

@@ -32,6 +32,7 @@ from kennel.local.clock import FastClock, WallClock
 from kennel.local.errors import Refused, invalid
 from kennel.local.hosting import Hosting, Limits
 from kennel.local.hosting.archive import unpack
+from kennel.local.hosting.meter import Meter
 from kennel.local.hosting.place import pause
 from kennel.local.parts import Changes, Clock, Document, House, Reply, StoredObject
 from kennel.local.tags import TagStore
@@ -69,13 +70,16 @@ class Book:
     def write(self, group: str, stream: str, lines: Sequence[tuple[float, str]]) -> None:
         self.lines += [(group, stream, text) for _, text in lines]
 
+    def has(self, group: str, stream: str = "") -> bool:
+        return any(each[0] == group and stream in ("", each[1]) for each in self.lines)
+
     def put(
         self, namespace: str, name: str, value: float, dimensions: Mapping[str, str], unit: str, time: float
     ) -> None:
         assert namespace == "AWS/SageMaker"
         self.data.append((name, value, dimensions, unit, time))
 
-    def check_assumable(self, role_arn: str, principal: str) -> None:
+    def check_assumable(self, role_arn: str, principal: str, source_arn: str = "") -> None:
         if "nobody" in role_arn:
             raise invalid(f"Could not assume role {role_arn}.")
 
@@ -611,6 +615,37 @@ def test_what_takes_too_long_is_a_model_error_and_without_an_instance_the_servic
         found = world.invoke("dogs")
         assert found["Error"]["Code"] == "ServiceUnavailable"
         assert found["ResponseMetadata"]["HTTPStatusCode"] == 503
+
+
+def test_an_instance_has_answered_a_picture_before_the_public_asks_it(world: World) -> None:
+    world.simple()
+    assert world.answer("dogs")["seen"] == 2
+
+
+def test_a_container_that_wants_no_picture_serves_by_its_ping_alone(home: Path) -> None:
+    with world_in(home, replace(LIMITS, warm_s=0.3)) as world:
+        world.simple(MODE="strange")
+        assert world.answer("dogs")["answer"] == "dogs-model"
+
+
+def test_each_request_counts_by_the_instances_of_its_moment_and_in_its_minute() -> None:
+    class Hand:
+        at = 120.0
+
+        def now(self) -> float:
+            return self.at
+
+        def wait(self, event: threading.Event, seconds: float) -> bool:
+            raise NotImplementedError
+
+    hand = Hand()
+    counted = Meter(hand)
+    counted.count("all", 200, 0.1, 0.0, instances=1)
+    counted.count("all", 200, 0.1, 0.0, instances=2)
+    hand.at = 181.0
+    counted.count("all", 200, 0.1, 0.0, instances=4)
+    assert (counted.take("all", 120).shares, counted.take("all", 180).shares) == (1.5, 0.25)
+    assert counted.take("all", 120).invocations == 0
 
 
 def test_metrics_come_every_minute_also_zeros(home: Path) -> None:

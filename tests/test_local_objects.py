@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
+
+from kennel.local.home import credentials
 
 if TYPE_CHECKING:
     from test_local_server import Server
@@ -241,15 +244,19 @@ def test_a_kill_amid_uploads_loses_no_object_that_was_answered_for(server: Serve
 
 def test_a_presigned_address_and_a_bucket_in_the_host_name_work(filled: Server) -> None:
     s3 = filled.client("s3")
-    for version in ("s3", "s3v4"):
-        address = filled.client("s3", signature_version=version).generate_presigned_url(
+    new, old = (
+        filled.client("s3", signature_version=version).generate_presigned_url(
             "get_object", {"Bucket": "plain", "Key": "a b"}
         )
-        with urllib.request.urlopen(address) as answer:
-            assert answer.read() == b"a b"
-    signed = {"Authorization": "AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/s3/aws4_request"}
+        for version in ("s3v4", "s3")
+    )
+    with urllib.request.urlopen(new) as answer:
+        assert answer.read() == b"a b"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(old)
+    assert b"Please use AWS4-HMAC-SHA256" in refused.value.read()
     netloc = urlsplit(filled.url).netloc.replace("127.0.0.1", "plain.localhost")
-    assert filled.raw("GET", "/a%20b", {**signed, "Host": netloc}).read() == b"a b"
+    assert filled.raw("GET", "/a%20b", {"Host": netloc}, "s3").read() == b"a b"
     assert s3.head_bucket(Bucket="plain")
 
 
@@ -279,8 +286,8 @@ def aws(server: Server, *command: str) -> str:
         "LANG": "C.UTF-8",
         "AWS_ENDPOINT_URL": server.url,
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "a",
-        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_ACCESS_KEY_ID": credentials(server.home)[0],
+        "AWS_SECRET_ACCESS_KEY": credentials(server.home)[1],
     }
     program = str(Path(sys.executable).with_name("aws"))
     return subprocess.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from botocore.exceptions import ClientError
 
@@ -308,3 +309,14 @@ def test_a_server_that_was_killed_goes_on_where_it_was(tmp_path_factory: pytest.
         assert [each["Description"][-2] for each in fast.activities(resource)] == ["3", "2", "1"]
     finally:
         fast.stop()
+
+
+def test_the_page_shows_bounds_alarms_and_the_last_activity(fast: Fast) -> None:
+    resource = fast.endpoint("shown")
+    fast.register(resource, 2, 3)
+    fast.track(resource)
+    fast.until(lambda: [each["StatusCode"] for each in fast.activities(resource)] == ["Successful"])
+    status = httpx.get(f"{fast.environment['AWS_ENDPOINT_URL']}/_kennel/status").json()
+    [line] = next(each["scaling"] for each in status["endpoints"] if each["name"] == "shown")
+    assert line.startswith("all: 2–3, traffic AlarmHigh ")
+    assert line.endswith("Successful: Setting desired instance count to 2.")

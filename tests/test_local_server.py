@@ -22,22 +22,24 @@ from urllib.parse import urlsplit
 
 import boto3
 import pytest
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from kennel.errors import KennelError, ServerError, stop_on_signals
+from kennel.iam.record import Call
 from kennel.local.background import start_in_background, stop
 from kennel.local.clock import FastClock
 from kennel.local.errors import Refused
-from kennel.local.home import State, alone, home_folder, state
+from kennel.local.home import State, alone, credentials, home_folder, state
 from kennel.local.parts import Document, House, Operation, Reply
-from kennel.local.roles import trusts
 
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
-SESSION = boto3.Session("AKIAEXAMPLEEXAMPLE12", "secret")
 ROLE = "arn:aws:iam::123456789012:role/"
 
 
@@ -126,11 +128,21 @@ class Server:
 
     def client(self, service: str, region: str = "us-east-1", **config: Any) -> Any:
         given = Config(retries={"total_max_attempts": 1}, **config)
-        return SESSION.client(service, region_name=region, endpoint_url=self.url, config=given)
+        session = boto3.Session(*credentials(self.home))
+        return session.client(service, region_name=region, endpoint_url=self.url, config=given)
 
-    def raw(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)
-        connection.request(method, path, headers=dict(headers or {}))
+    def raw(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, service: str = ""
+    ) -> http.client.HTTPResponse:
+        """service: what it is signed for, by the home's own key; "" for a request without a signature."""
+        netloc, given = urlsplit(self.url).netloc, dict(headers or {})
+        if service:
+            request = AWSRequest(method, f"http://{given.get('Host', netloc)}{path}", headers=given)
+            kind = S3SigV4Auth if service == "s3" else SigV4Auth
+            kind(Credentials(*credentials(self.home)), service, "us-east-1").add_auth(request)
+            given = dict(request.headers.items())
+        connection = http.client.HTTPConnection(netloc, timeout=10)
+        connection.request(method, path, headers=given)
         return connection.getresponse()
 
 
@@ -245,25 +257,6 @@ def test_a_role_has_to_exist_and_to_trust(server: Server, role: str) -> None:
     assert create_model(server, "m", role)["ModelArn"].endswith(":model/m")
 
 
-@pytest.mark.parametrize(
-    ("statement", "expected"),
-    [
-        ({"Effect": "Allow", "Principal": "*", "Action": "*"}, True),
-        ({"Effect": "Allow", "Principal": {"Service": ["a", "sagemaker.amazonaws.com"]}, "Action": ["sts:*"]}, True),
-        ({"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}, False),
-        ({"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:TagSession"}, False),
-        ({"Effect": "Deny", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}, False),
-    ],
-)
-def test_a_trust_policy_is_read_as_iam_reads_it(statement: Document, expected: bool) -> None:
-    assert trusts({"Statement": statement}, "sagemaker.amazonaws.com") is expected
-
-
-def test_a_denial_goes_before_a_permission() -> None:
-    deny = {"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"}
-    assert not trusts({"Statement": [*TRUST["Statement"], deny]}, "sagemaker.amazonaws.com")
-
-
 def test_tags_are_added_listed_changed_and_taken_away(server: Server, role: str) -> None:
     sagemaker = server.client("sagemaker")
     arn = create_model(server, "tagged", role, Tags=[{"Key": "a", "Value": "1"}])["ModelArn"]
@@ -295,13 +288,24 @@ def test_unsigned_requests_get_the_page_and_nothing_else(server: Server) -> None
     assert server.raw("POST", "/moto-api/reset").status == 403
 
 
-def test_a_job_is_interrupted_by_a_post_of_this_sites_own(server: Server) -> None:
-    assert server.raw("POST", "/_kennel/interrupt?job=spot").status == 200
-    refused_one = server.raw("POST", "/_kennel/interrupt?job=nobody")
+def test_a_job_is_interrupted_by_the_owner_of_the_home(server: Server) -> None:
+    path = "/_kennel/interrupt?job="
+    assert server.raw("POST", f"{path}spot", service="kennel").status == 200
+    refused_one = server.raw("POST", f"{path}nobody", service="kennel")
     assert refused_one.status == 400
     assert b"Requested resource not found" in refused_one.read()
-    assert server.raw("POST", "/_kennel/interrupt?job=spot", {"Origin": "https://example.com"}).status == 403
-    assert server.raw("POST", "/_kennel/other").status == 404
+    assert server.raw("POST", f"{path}spot").status == 403
+    assert server.raw("POST", f"{path}spot", {"Origin": "https://example.com"}, "kennel").status == 403
+    assert server.raw("POST", "/_kennel/other", service="kennel").status == 404
+
+
+def test_what_was_decided_is_told_to_the_owner_of_the_home_only(server: Server) -> None:
+    server.client("sagemaker").describe_model(ModelName="there")
+    assert server.raw("GET", "/_kennel/calls").status == 403
+    told = [Call.parse(each) for each in server.raw("GET", "/_kennel/calls", service="kennel").read().splitlines()]
+    assert ("sagemaker:DescribeModel", True) in {(each.action, each.allowed) for each in told}
+    assert server.raw("GET", f"/_kennel/calls?after={time.time() + 60}", service="kennel").read() == b""
+    assert server.raw("GET", "/_kennel/calls?after=x", service="kennel").status == 400
 
 
 def test_keys_ids_and_times_come_out_the_same_after_a_kill(server: Server, role: str) -> None:
@@ -309,18 +313,18 @@ def test_keys_ids_and_times_come_out_the_same_after_a_kill(server: Server, role:
     iam.create_user(UserName="anna")
     key = iam.create_access_key(UserName="anna")["AccessKey"]
     iam.attach_role_policy(RoleName="trusted", PolicyArn="arn:aws:iam::aws:policy/AmazonSageMakerFullAccess")
-    sts.assume_role(RoleArn=role, RoleSessionName="session")
+    everybody = {"Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": everybody})
+    mine = iam.create_role(RoleName="mine", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    session = sts.assume_role(RoleArn=mine, RoleSessionName="session")["Credentials"]
     server.client("ecr").create_repository(repositoryName="kennel-training")
-    server.client("application-autoscaling").register_scalable_target(
-        ServiceNamespace="sagemaker",
-        ResourceId="endpoint/e/variant/v",
-        ScalableDimension="sagemaker:variant:DesiredInstanceCount",
-        MinCapacity=1,
-        MaxCapacity=2,
-    )
     before = _small_services(server)
     server.kill_and_start()
     assert _small_services(server) == before
+    assert _who(server, session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"]).endswith(
+        "/session"
+    )
+    assert _who(server, key["AccessKeyId"], key["SecretAccessKey"]).endswith("/anna")
     assert (
         server.client("iam").list_access_keys(UserName="anna")["AccessKeyMetadata"][0]["AccessKeyId"]
         == (key["AccessKeyId"])
@@ -329,8 +333,13 @@ def test_keys_ids_and_times_come_out_the_same_after_a_kill(server: Server, role:
     assert new != key["AccessKeyId"]
 
 
+def _who(server: Server, *keys: str) -> str:
+    sts = boto3.Session(*keys).client("sts", region_name="us-east-1", endpoint_url=server.url)
+    return str(sts.get_caller_identity()["Arn"])
+
+
 def _small_services(server: Server) -> str:
-    iam, scaling = server.client("iam"), server.client("application-autoscaling")
+    iam = server.client("iam")
     role = iam.get_role(RoleName="trusted")["Role"]
     role.pop("RoleLastUsed", None)
     return repr(
@@ -339,7 +348,6 @@ def _small_services(server: Server) -> str:
             iam.list_attached_role_policies(RoleName="trusted")["AttachedPolicies"],
             iam.list_access_keys(UserName="anna")["AccessKeyMetadata"],
             server.client("ecr").describe_repositories()["repositories"],
-            scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"],
         ]
     )
 
@@ -488,8 +496,8 @@ def test_the_aws_command_line_sees_it(server: Server) -> None:
         "PATH": os.environ["PATH"],
         "AWS_ENDPOINT_URL": server.url,
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "a",
-        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_ACCESS_KEY_ID": credentials(server.home)[0],
+        "AWS_SECRET_ACCESS_KEY": credentials(server.home)[1],
     }
     aws = [str(Path(sys.executable).with_name("aws")), "sts", "get-caller-identity"]
     told = subprocess.run(aws, env=environment, capture_output=True, text=True, check=True)

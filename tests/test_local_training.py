@@ -154,12 +154,15 @@ class Book:
         self.lines += [(group, stream, text) for _, text in lines]
         del self.lines[:-5000]
 
+    def has(self, group: str, stream: str = "") -> bool:
+        return any(each[0] == group and stream in ("", each[1]) for each in self.lines)
+
     def put(
         self, namespace: str, name: str, value: float, dimensions: Mapping[str, str], unit: str, time: float
     ) -> None:
         self.data.append((namespace, name, value, dimensions))
 
-    def check_assumable(self, role_arn: str, principal: str) -> None:
+    def check_assumable(self, role_arn: str, principal: str, source_arn: str = "") -> None:
         assert principal == "sagemaker.amazonaws.com"
         if "nobody" in role_arn:
             raise invalid(f"Could not assume role {role_arn}.")

@@ -49,7 +49,7 @@ class SetClock:
 
 
 class OneRole:
-    def check_assumable(self, role_arn: str, principal: str) -> None:
+    def check_assumable(self, role_arn: str, principal: str, source_arn: str = "") -> None:
         if role_arn != ROLE:
             raise invalid(f"Could not assume role {role_arn}.")
 

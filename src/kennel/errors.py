@@ -43,6 +43,10 @@ class SettingError(KennelError):
     """A hyperparameter or a setting that is unknown, of the wrong type or out of range."""
 
 
+class PolicyError(KennelError):
+    """A policy that IAM's grammar does not know, or that is larger than IAM takes."""
+
+
 class ArtifactError(KennelError):
     """An artifact that is incomplete, was changed, or does not answer as it did when it was made."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -161,10 +160,10 @@ def _found(settings: Settings) -> State:
 
 def _call(state: State, path: str, method: str = "GET") -> Any:
     """What the server says beside AWS's own calls."""
-    request = urllib.request.Request(f"{state.url}/_kennel/{path}", method=method)  # noqa: S310
+    from kennel.local.asking import ask
+
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
-            return json.loads(answer.read())
+        return json.loads(ask(state, path, method))
     except urllib.error.HTTPError as error:
         said = json.loads(error.read() or b"{}")
         raise ServerError(str(said.get("message", error)), "See: kennel local status") from error

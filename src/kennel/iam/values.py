@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from kennel.iam.documents import Document
 
 Policy = Mapping[str, Any]
 """A policy document: JSON values, as IAM has them."""
+Written: TypeAlias = "Policy | str | Document"
+"""A policy as values or as JSON text, read once for each content; or what `documents.parse` made of it: fastest."""
 Reason = Literal[
     "allowed",
     "no identity-based policy allows",
@@ -37,7 +42,8 @@ class Access:
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks. arn: `arn:aws:iam::ACCOUNT:user/NAME`, `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`,
-    `arn:aws:iam::ACCOUNT:root`; of a service its name (`sagemaker.amazonaws.com`), with no account.
+    `arn:aws:iam::ACCOUNT:root`; of a service its name (`sagemaker.amazonaws.com`), with no account; "" is
+    somebody who did not sign.
 
     role: ARN of the role that an assumed-role session is of, "" for others.
     """
@@ -53,10 +59,10 @@ class Policies:
     policy on what is accessed (of a bucket, or a role's trust policy), None where there is none. boundary, session:
     None where none is set; several documents of one kind are one union."""
 
-    identity: tuple[Policy, ...] = ()
-    resource: Policy | None = None
-    boundary: tuple[Policy, ...] | None = None
-    session: tuple[Policy, ...] | None = None
+    identity: tuple[Written, ...] = ()
+    resource: Written | None = None
+    boundary: tuple[Written, ...] | None = None
+    session: tuple[Written, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,10 @@ class AlarmStore:
         if self._kept.add(_key(alarm["AlarmName"]), document):
             self._show(document)
 
+    def state(self, name: str) -> str:
+        found = self._kept.get(_key(name))
+        return str(found["State"]) if found else "INSUFFICIENT_DATA"
+
     def judge(self, name: str, state: str, reason: str, data: Document, at: float) -> None:
         def change(document: Document) -> None:
             before = _state(document)

@@ -236,7 +236,10 @@ class _Nothing:
         with contextlib.suppress(OSError):
             print(*(text for _, text in lines), sep="\n", flush=True)
 
-    def check_assumable(self, role_arn: str, principal: str) -> None:
+    def has(self, group: str, stream: str = "") -> bool:
+        return True
+
+    def check_assumable(self, role_arn: str, principal: str, source_arn: str = "") -> None:
         """Every role is."""
 
     def keys(self, role_arn: str, session: str) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ needs an order: one lock is held for every call.
 
 from __future__ import annotations
 
+import base64
 import datetime
 import logging
 import os
@@ -64,6 +65,7 @@ class Moto:
         self._journal = Journal(folder / "journal.jsonl")
         self._keepers: dict[str, Keeper] = {}
         self._apps: dict[str, Any] = {}
+        self._changed: dict[str, int] = {}
         self._time = _Time()
 
     def kept_by(self, service: str, keeper: Keeper) -> None:
@@ -84,17 +86,28 @@ class Moto:
     def close(self) -> None:
         self._journal.close()
 
+    def changes(self, service: str) -> int:
+        """How often what policies depend on may have changed: anything of IAM, say; of S3 what is said of buckets."""
+        return self._changed.get(service, 0)
+
     def answer(self, call: Call) -> Reply:
         """What moto says; what it changed is on disk when this returns. Raises NotImplementedError as moto does."""
         with self.lock:
-            if not call.changes():
-                return self._ask(call)
-            keeper = self._keepers.get(call.service)
-            kept = keeper is not None and keeper.keeps(call)
-            reply = self._ask(call) if kept else self._journalled(call)
-            if keeper is not None and reply.status < 400:
-                keeper.keep(call)
-            return reply
+            try:
+                return self._answer(call)
+            finally:
+                if call.changes() and not (call.service == "s3" and call.place()[1]):
+                    self._changed[call.service] = self.changes(call.service) + 1
+
+    def _answer(self, call: Call) -> Reply:
+        if not call.changes():
+            return self._ask(call)
+        keeper = self._keepers.get(call.service)
+        kept = keeper is not None and keeper.keeps(call)
+        reply = self._ask(call) if kept else self._journalled(call)
+        if keeper is not None and reply.status < 400:
+            keeper.keep(call)
+        return reply
 
     def _journalled(self, call: Call) -> Reply:
         entry = {"time": time.time(), "seed": randbits(64), **call.document()}
@@ -211,6 +224,12 @@ def _has_expired(entry: dict[str, Any]) -> bool:
     return entry["service"] == "sts" and float(entry["time"]) < time.time() - SESSION_SECONDS
 
 
+def _session_token() -> str:
+    from moto.moto_api._internal import mock_random
+
+    return base64.b64encode(mock_random.randbytes(264)).decode()
+
+
 def _load() -> None:
     """moto reads its settings from the environment, most of them when it is imported."""
     os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # it would let every web page in
@@ -218,6 +237,8 @@ def _load() -> None:
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):  # moto makes a session, which fails where one does not exist
         os.environ.pop(name, None)
     from moto.core.common_models import BaseModel
+    from moto.sts import models as sts
 
+    sts.random_session_token = _session_token  # moto's own comes out differently each time the journal is played
     # moto remembers every object, log event and metric ever made in a list that nobody here needs: a leak.
     BaseModel.__new__ = lambda cls, *args, **kwargs: object.__new__(cls)

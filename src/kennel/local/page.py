@@ -9,6 +9,7 @@ from datetime import datetime
 from importlib.resources import files
 from urllib.parse import parse_qs, urlsplit
 
+from kennel.local.errors import invalid
 from kennel.local.parts import Document, House, Operation, Reply
 
 HEADERS = {
@@ -22,6 +23,8 @@ SHOWN = 100
 """Resources of a kind on the page, the newest."""
 ReadLog = Callable[[str, str, int], Sequence[str]]
 """(group, prefix of the streams, how many) → the last lines."""
+ReadCalls = Callable[[float], bytes]
+"""(epoch seconds) → what the gatekeeper decided since then, a line of JSON each."""
 Interrupt = Callable[[str], None]
 """Takes a running spot job its instance."""
 
@@ -30,9 +33,15 @@ class Page:
     """Answers what is no call of AWS's: `GET /`, `GET /_kennel/…`, and `POST /_kennel/interrupt`."""
 
     def __init__(
-        self, house: House, operations: Mapping[str, Operation], read_log: ReadLog, interrupt: Interrupt
+        self,
+        house: House,
+        operations: Mapping[str, Operation],
+        read_log: ReadLog,
+        interrupt: Interrupt,
+        read_calls: ReadCalls = lambda after: b"",
     ) -> None:
         self._house, self._operations, self._read_log, self._interrupt = house, operations, read_log, interrupt
+        self._read_calls = read_calls
 
     def __call__(self, method: str, target: str) -> Reply:
         """target: the request's path with its query. Raises Refused."""
@@ -47,6 +56,8 @@ class Page:
             return _reply("text/plain", str(os.getpid()).encode())
         if parts.path == "/_kennel/status":
             return _json(self.status())
+        if parts.path == "/_kennel/calls":
+            return _reply("application/jsonl", self._read_calls(_number(query.get("after", "0"))))
         if parts.path == "/_kennel/log":
             return _json({"lines": self._log(query.get("kind", ""), query.get("name", ""))})
         return Reply(404, {"Content-Type": "text/plain"}, b"There is nothing here\n")
@@ -114,7 +125,31 @@ class Page:
                 }
                 for each in found.get("ProductionVariants", [])
             ],
+            "scaling": self._scaling(name),
         }
+
+    def _scaling(self, endpoint: str) -> list[str]:
+        """A line a variant that is scaled, and its last activity."""
+        ask, asked = self._operations, {"ServiceNamespace": "sagemaker"}
+        if "DescribeScalableTargets" not in ask:
+            return []
+        found = ask["DescribeScalableTargets"](asked)["ScalableTargets"]
+        mine = [each for each in found if each["ResourceId"].startswith(f"endpoint/{endpoint}/")]
+        return [self._scaled({**asked, "ResourceId": each["ResourceId"]}, each) for each in mine]
+
+    def _scaled(self, asked: Document, target: Document) -> str:
+        policies = self._operations["DescribeScalingPolicies"](asked)["ScalingPolicies"]
+        alarms = [(each["PolicyName"], one["AlarmName"]) for each in policies for one in each["Alarms"]]
+        monitoring, prefix = self._house.monitoring, f"TargetTracking-{target['ResourceId']}-"
+        states = [
+            f"{policy} {name.removeprefix(prefix).split('-')[0]} {monitoring.state(name)}"
+            for policy, name in alarms
+            if monitoring is not None
+        ]
+        last = self._operations["DescribeScalingActivities"]({**asked, "MaxResults": 1})["ScalingActivities"]
+        done = [f"{each['StatusCode']}: {each['Description']}" for each in last]
+        bounds = f"{target['MinCapacity']}–{target['MaxCapacity']}"
+        return ", ".join([f"{target['ResourceId'].rsplit('/', 1)[-1]}: {bounds}", *states, *done])
 
     def _functions(self) -> list[Document]:
         if "ListFunctions" not in self._operations:
@@ -152,6 +187,14 @@ class Page:
         if kind == "endpoint":
             return list(self._read_log(f"/aws/sagemaker/Endpoints/{name}", "", 300))
         return list(self._read_log("/aws/sagemaker/TrainingJobs", f"{name}/", 300))
+
+
+def _number(text: str) -> float:
+    """Raises Refused."""
+    try:
+        return float(text)
+    except ValueError as error:
+        raise invalid(f"{text[:100]} is no number of seconds") from error
 
 
 def _json(value: Document) -> Reply:

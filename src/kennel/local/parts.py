@@ -7,7 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from kennel.local.call import Call
+    from kennel.local.errors import Refused
 
 Document = dict[str, Any]
 """A request, an answer or a stored resource: JSON values in AWS's own member names; times are epoch seconds (float)."""
@@ -50,6 +54,8 @@ class WebRequest:
     headers: Mapping[str, str]
     source: str
     read: Callable[[int], bytes]
+    asker: Callable[[], Asker] | None = None
+    """Who signed it, for the service that has the address. Raises Refused. None where signatures do not count."""
 
 
 @runtime_checkable
@@ -81,6 +87,41 @@ class Interruptible(Protocol):
 
     def interrupt(self, name: str) -> None:
         """Take a running spot job its instance. Raises Refused."""
+
+
+class Asker(Protocol):
+    """Who asks, in one request."""
+
+    @property
+    def arn(self) -> str: ...
+
+    @property
+    def userid(self) -> str: ...
+
+    @property
+    def administrator(self) -> bool:
+        """Whether it is signed with the home's own key."""
+
+    def admit(self, operation: str, request: Mapping[str, Any]) -> None:
+        """Raises Refused, as AWS words it, unless all is allowed that the operation needs."""
+
+    def admit_call(self, call: Call) -> str:
+        """The same of a call to one of moto's services; the operation's name. Raises Refused."""
+
+    def answer(self, operation: str) -> Reply | None:
+        """What only the gatekeeper can tell: who asks. None of all other operations."""
+
+    def why_not(
+        self, action: str, resource: str, operation: str, keys: Mapping[str, tuple[str, ...]] | None = None
+    ) -> Refused | None:
+        """What AWS would say, if it is not allowed. operation: that wants to know; keys: of the request itself."""
+
+
+class Gate(Protocol):
+    """Tells who asks."""
+
+    def asker(self, environ: dict[str, Any], service: str) -> Asker:
+        """Raises Refused where the signature does not hold. service: that it has to be for."""
 
 
 class Clock(Protocol):
@@ -122,6 +163,9 @@ class Logs(Protocol):
     def write(self, group: str, stream: str, lines: Sequence[tuple[float, str]]) -> None:
         """(epoch seconds, text) each; group and stream are made if missing."""
 
+    def has(self, group: str, stream: str = "") -> bool:
+        """Whether there is such a group, and such a stream in it."""
+
 
 class CloudWatch(Protocol):
     """CloudWatch's metrics from inside the server."""
@@ -142,6 +186,9 @@ class Monitoring(Protocol):
     def put(self, alarm: Document, at: float) -> None:
         """alarm: as PutMetricAlarm takes it. It begins without data."""
 
+    def state(self, name: str) -> str:
+        """Of an alarm that is there."""
+
     def judge(self, name: str, state: str, reason: str, data: Document, at: float) -> None:
         """Its new state; data: what it follows from."""
 
@@ -151,8 +198,9 @@ class Monitoring(Protocol):
 class Roles(Protocol):
     """IAM from inside the server."""
 
-    def check_assumable(self, role_arn: str, principal: str) -> None:
-        """Raises Refused, as AWS words it, unless the role exists and trusts the principal."""
+    def check_assumable(self, role_arn: str, principal: str, source_arn: str = "") -> None:
+        """Raises Refused, as AWS words it, unless the role exists and trusts the principal. source_arn: what it is to
+        work on, for conditions on `aws:SourceArn`."""
 
 
 class Tags(Protocol):
@@ -277,6 +325,25 @@ class Sessions(Protocol):
         """The variables by which a client signs as a session of the role."""
 
 
+class Actor(Protocol):
+    """A service that works under a role: what is asked of it is evaluated by the role's policies."""
+
+    def why_not(self, action: str, resource: str, keys: Mapping[str, tuple[str, ...]] | None = None) -> Refused | None:
+        """What AWS would say, if it is not allowed. keys: the request's own condition keys, in lower case."""
+
+    def check(self, action: str, resource: str, keys: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        """Raises Refused, unless it is allowed."""
+
+    def check_pull(self, image: str) -> None:
+        """Whether an image of a registry may be pulled. Raises Refused."""
+
+
+class Actors(Protocol):
+    """Makes them."""
+
+    def acting(self, house: House, role_arn: str, source_arn: str, session: str) -> House: ...
+
+
 class Changes:
     """Tells waiting threads that some resource has changed."""
 
@@ -319,10 +386,20 @@ class House:
     """These two are what functions need; without them there are none."""
     monitoring: Monitoring | None = None
     """What scaling needs; without it there is none."""
+    actors: Actors | None = None
+    actor: Actor | None = None
+    """Who works in this house, if it is one that `acting_as` made."""
 
     def arn(self, resource: str, service: str = "sagemaker") -> str:
         """`arn:aws:sagemaker:REGION:ACCOUNT:resource`."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+
+    def acting_as(self, role_arn: str, source_arn: str, session: str = "SageMaker") -> House:
+        """The same to a service under a role: objects, logs, metrics and images only as far as the role's policies go.
+
+        source_arn: the job, endpoint or function that it works for. Without actors everything is allowed.
+        """
+        return self.actors.acting(self, role_arn, source_arn, session) if self.actors else self
 
 
 class Service(Protocol):

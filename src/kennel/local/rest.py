@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote
 
 from kennel.aws import shapes
 from kennel.local.errors import Refused, invalid
-from kennel.local.parts import Document, Operation, Reply
+from kennel.local.parts import Asker, Document, Operation, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ class RestApi:
         routes = [_route(model.operation_model(name)) for name in model.operation_names]
         return sorted(routes, key=lambda each: not each.fixed)  # those with a word in the query first
 
-    def answer(self, asked: Asked) -> Reply:
-        """Raises Refused."""
+    def answer(self, asked: Asked, asker: Asker | None = None) -> Reply:
+        """asker: who has to be allowed to. Raises Refused."""
         route, labels = self._found(asked)
         if route.name not in self._operations:
             there = ", ".join(sorted(self._operations))
@@ -64,6 +64,8 @@ class RestApi:
         request = _request(operation.input_shape, asked, labels) if operation.input_shape else {}
         if found := shapes.problems(self._service, route.name, request):
             raise invalid(shapes.refusal(found))
+        if asker is not None:
+            asker.admit(route.name, request)
         return _reply(operation, self._operations[route.name](request))
 
     def _found(self, asked: Asked) -> tuple[_Route, dict[str, str]]:

@@ -16,6 +16,7 @@ from kennel.local.alarms import AlarmStore
 from kennel.local.clock import WallClock
 from kennel.local.door import Door
 from kennel.local.errors import Refused
+from kennel.local.gatekeeper import Actors, CallLog, Gatekeeper, Things
 from kennel.local.home import State, alone, announced, credentials
 from kennel.local.moto_side import ACCOUNT, Moto
 from kennel.local.objects import ObjectStore
@@ -111,7 +112,11 @@ def _furnished(
     changes = Changes()
     alarms = AlarmStore(home / "alarms", kept.moto, kept.metrics, region, changes)
     alarms.load()
-    tags, roles = TagStore(home / "tags", changes), RoleBook(kept.moto, region)
+    tags = TagStore(home / "tags", changes)
+    things = Things(kept.moto, region, tags)
+    calls = held.enter_context(closing(CallLog(home / "gatekeeper")))
+    gate = Gatekeeper(kept.moto, credentials(home), region, calls, things)
+    roles = RoleBook(kept.moto, region, gate.trusts)
     house = House(
         account=ACCOUNT,
         region=region,
@@ -129,6 +134,7 @@ def _furnished(
         programs=runners,
         sessions=roles,
         monitoring=alarms,
+        actors=Actors(gate),
     )
     there = [*services(house), Tagging(house, tags)]
     held.callback(_close, house, there)
@@ -141,8 +147,9 @@ def _furnished(
     json = [each for each in there if isinstance(each, JsonService)]
     shown = {name: each for service in rest for name, each in service.rest_operations().items()} | operations
     shown |= {name: each for service in json for name, each in service.json_operations().items()}
-    page = Page(house, shown, kept.logs.last_lines, _interrupt(there))
-    return house, Door(region, operations, _invocations(there), kept.moto, kept.objects, page, rest, json)
+    things.operations = shown
+    page = Page(house, shown, kept.logs.last_lines, _interrupt(there), calls.text)
+    return house, Door(region, operations, _invocations(there), kept.moto, kept.objects, page, rest, json, gate)
 
 
 def _kept(home: Path, region: str, held: ExitStack) -> _Kept:

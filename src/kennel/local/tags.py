@@ -87,5 +87,5 @@ def _merged(held: Sequence[Mapping[str, str]], given: Sequence[Mapping[str, str]
 
 
 def _name(arn: str) -> str:
-    """A file's name."""
-    return hashlib.sha256(arn.encode()).hexdigest()[:32]
+    """A file's name. In policies SageMaker's ARNs are in small letters, whatever a name was given as."""
+    return hashlib.sha256(arn.lower().encode()).hexdigest()[:32]

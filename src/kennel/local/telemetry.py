@@ -47,6 +47,12 @@ class LogStore:
             found.put_log_events([{"timestamp": round(at * 1000), "message": text} for at, text in lines])
             self._keep_events((self._region, group, stream), found)
 
+    def has(self, group: str, stream: str = "") -> bool:
+        """Whether there is such a group, and such a stream in it."""
+        with self._moto.lock:
+            held = self._backends[self._region].groups.get(group)
+            return held is not None and (not stream or stream in held.streams)
+
     def last_lines(self, group: str, prefix: str, count: int) -> list[str]:
         """The newest of all streams whose names begin so, in the order of their times."""
         with self._moto.lock:

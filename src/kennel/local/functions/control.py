@@ -74,7 +74,7 @@ class Control:
         for member in ("Runtime", "Handler"):
             if member not in request:
                 raise words.invalid(f"{member} is mandatory for functions created with deployment packages.")
-        self._check(request)
+        self._check(request, arn)
         if any(each["Name"] == name for each in self._book.all()):
             raise words.conflict(f"Function already exist: {name}")
         package = self._package(request["Code"], "CreateFunction")
@@ -161,7 +161,7 @@ class Control:
 
     def _update_configuration(self, request: Document) -> Document:
         ref = Ref(plain(self._house, request), "")
-        self._check(request)
+        self._check(request, ref.arn(self._house))
 
         def update(document: Document) -> None:
             configuration = document["Configuration"]
@@ -221,13 +221,13 @@ class Control:
             raise words.invalid(words.TOO_LARGE_UNZIPPED.format(most=UNZIPPED))
         return found.path.read_bytes()
 
-    def _check(self, request: Document) -> None:
+    def _check(self, request: Document, arn: str) -> None:
         """Raises Refused."""
         check_supported(request)
         check_values(request)
         if role := request.get("Role"):
             try:
-                self._house.roles.check_assumable(role, PRINCIPAL)
+                self._house.roles.check_assumable(role, PRINCIPAL, arn)
             except Refused as refused:
                 raise words.invalid(words.NO_ROLE) from refused
 

@@ -59,7 +59,8 @@ class Recorder:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._queue = queue.SimpleQueue[tuple[str, str, Sequence[tuple[float, str]]] | None]()
+        self._queue = queue.SimpleQueue[tuple[Target, str, Sequence[tuple[float, str]]] | None]()
+        self._houses: dict[tuple[str, str], House] = {}
         self._lock = threading.Lock()
         self._minutes: dict[tuple[str, str], Minute] = {}
         self._closing = threading.Event()
@@ -74,7 +75,7 @@ class Recorder:
     def write(self, target: Target, stream: str, lines: Sequence[tuple[float, str]]) -> None:
         """Returns at once."""
         if lines:
-            self._queue.put((target.configuration["LoggingConfig"]["LogGroup"], stream, lines))
+            self._queue.put((target, stream, lines))
 
     def count(self, target: Target, counted: Counted) -> None:
         with self._lock:
@@ -90,14 +91,23 @@ class Recorder:
 
     def _write(self) -> None:
         while (taken := self._queue.get()) is not None:
-            group, stream, lines = taken
+            target, stream, lines = taken
+            group = target.configuration["LoggingConfig"]["LogGroup"]
             try:
-                self._house.logs.write(group, stream, lines)
-                for at, text in lines:
+                self._house_of(target).logs.write(group, stream, lines)
+                for at, text in lines if self._house.logs.has(group, stream) else ():
                     for namespace, name, value, dimensions, unit in embedded(text):
                         self._house.cloudwatch.put(namespace, name, value, dimensions, unit, at)
             except Exception:
                 log.exception("the log of a function, %s", group)
+
+    def _house_of(self, target: Target) -> House:
+        """As it is to Lambda under the function's role."""
+        name, role = target.name, str(target.configuration["Role"])
+        if (name, role) not in self._houses:
+            arn = self._house.arn(f"function:{name}", "lambda")
+            self._houses[name, role] = self._house.acting_as(role, arn, session=name)
+        return self._houses[name, role]
 
     def _publish(self) -> None:
         clock = self._house.clock

@@ -22,11 +22,12 @@ from kennel.local.functions.invoke import Invoker
 from kennel.local.functions.limits import PAYLOAD
 from kennel.local.functions.names import LATEST, Ref, ref_of
 from kennel.local.functions.policies import is_public
-from kennel.local.parts import Document, House, Operation, Reply, WebRequest
+from kennel.local.parts import Asker, Document, House, Operation, Reply, WebRequest
 
 log = logging.getLogger(__name__)
 
 _URL = re.compile(r"/_url/([a-z0-9]{32})(/.*)?")
+URL = "InvokeFunctionUrl"
 _CODE = re.compile(r"/_code/([0-9a-f]{64})\.zip")
 
 
@@ -176,11 +177,20 @@ class Front:
             return None
         environ = {"HTTP_AUTHORIZATION": request.headers.get("authorization", ""), "QUERY_STRING": request.query}
         scope = scope_of(environ, "")
-        if scope is None or scope.service != "lambda":
+        if scope is None or scope.service != "lambda" or request.asker is None:
             raise Refused("AccessDeniedException", words.FORBIDDEN, 403)
-        account = self._house.account
-        user = {"userId": account, "userArn": f"arn:aws:iam::{account}:root", "callerId": scope.access_key}
-        return {"accessKey": scope.access_key, "accountId": account, **user}
+        asker = request.asker()
+        self._check(asker, ref, config["AuthType"])
+        user = {"userId": asker.userid, "userArn": asker.arn, "callerId": asker.userid}
+        return {"accessKey": scope.access_key, "accountId": self._house.account, **user}
+
+    def _check(self, asker: Asker, ref: Ref, auth_type: str) -> None:
+        """Since October 2025 AWS wants both permissions. Raises Refused."""
+        arn = ref.arn(self._house)
+        url = asker.why_not("lambda:InvokeFunctionUrl", arn, URL, {"lambda:functionurlauthtype": (auth_type,)})
+        invoke = asker.why_not("lambda:InvokeFunction", arn, URL, {"lambda:invokedviafunctionurl": ("true",)})
+        if url or invoke:
+            raise Refused("AccessDeniedException", words.FORBIDDEN, 403)
 
 
 def _refusal(refused: Refused) -> Reply:

@@ -66,6 +66,7 @@ class EndpointConfigs:
             instances=given["InitialInstanceCount"],
             weight=given["InitialVariantWeight"],
             startup_s=given.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_S),
+            role=model.get("ExecutionRoleArn", ""),
         )
 
     def _create(self, request: Document) -> Document:

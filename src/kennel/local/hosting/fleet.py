@@ -131,7 +131,7 @@ class Fleet:
         if tree.is_dir():
             return tree
         try:
-            found = self._house.objects.get(*object_of(variant.data))
+            found = self._site.house_of(variant).objects.get(*object_of(variant.data))
             archive.unpack(found.path, tree, self._limits)
         except Refused as error:
             raise RolloutFailed(words.no_data(variant.data)) from error

@@ -66,7 +66,8 @@ def data(minute: Minute) -> Iterator[tuple[str, float, str]]:
     """(name, value, unit): each a minute's sum, latencies its mean. A quiet minute has zeros, and no latencies.
 
     SageMaker sends 1 / instances with each request as InvocationsPerInstance, of which the minute's Sum is of use; and
-    zeros where there is no traffic, so that target tracking scales in.
+    zeros where there is no traffic, so that target tracking scales in (its guide says so; what it said before was that
+    nothing is sent then, and nothing scales in).
     """
     yield "Invocations", minute.invocations, "None"
     yield "InvocationsPerInstance", minute.shares, "None"

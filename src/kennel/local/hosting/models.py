@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from kennel.local.documents import Documents
 from kennel.local.errors import Refused, invalid
+from kennel.local.hosting import words
 from kennel.local.listed import listed
 from kennel.local.parts import Document, House, Operation
 
@@ -41,9 +42,10 @@ class Models:
         if self._kept.get(name) is not None:
             raise invalid(f'Cannot create already existing model "{arn}".')
         container = container_of(request)
-        self._check_data(container)
-        if role := request.get("ExecutionRoleArn"):
-            self._house.roles.check_assumable(role, PRINCIPAL)
+        role = request.get("ExecutionRoleArn", "")
+        if role:
+            self._house.roles.check_assumable(role, PRINCIPAL, arn)
+        self._check_data(container, self._house.acting_as(role, arn) if role else self._house, role)
         document = {key: request[key] for key in KEPT if key in request}
         document |= {"ModelArn": arn, "CreationTime": self._house.clock.now()}
         document.setdefault("EnableNetworkIsolation", False)
@@ -52,13 +54,15 @@ class Models:
         self._house.tags.add(arn, request.get("Tags", []))
         return {"ModelArn": arn}
 
-    def _check_data(self, container: Document) -> None:
+    def _check_data(self, container: Document, house: House, role: str) -> None:
         url = data_of(container)
         if url is None:
             return
         try:
-            self._house.objects.get(*object_of(url))
+            house.objects.get(*object_of(url))
         except Refused as error:
+            if error.code == "AccessDenied":
+                raise invalid(words.no_access(url, role, house.region)) from error
             raise invalid(f"Could not find model data at {url}.") from error
 
     def _list(self, request: Document) -> Document:

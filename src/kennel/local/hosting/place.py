@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kennel.errors import KennelError
+from kennel.local.errors import Refused
 from kennel.local.hosting import archive, words
 from kennel.local.hosting.instance import Instance
 from kennel.local.hosting.plan import Limits, Variant
@@ -38,6 +39,11 @@ class Site:
     endpoint: str
     folder: Path
 
+    def house_of(self, variant: Variant) -> House:
+        """As it is to SageMaker under the variant's role."""
+        arn = self.house.arn(f"endpoint/{self.endpoint}")
+        return self.house.acting_as(variant.role, arn) if variant.role else self.house
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -57,6 +63,7 @@ class Place:
         self.seat = Seat()
         self.failure: str | None = None
         self._site, self._limits, self._variant, self._tree = site, site.limits, variant, tree
+        self._house = site.house_of(variant)
         self._ended, self._drain_s, self._served = threading.Event(), 0.0, False
         self._thread = threading.Thread(target=self._run, name=f"{site.endpoint}-{variant.name}", daemon=True)
         self._thread.start()
@@ -97,6 +104,9 @@ class Place:
         root, log = self._site.folder / name, self._site.folder / f"{name}.log"
         try:
             return self._run_one(name, root, log)
+        except Refused as refused:
+            LOG.warning("endpoint %s, %s: %s", self._site.endpoint, name, refused.message)
+            return Failure(words.no_image(self._variant.role, self._variant.image), final=True)
         except KennelError as error:
             LOG.warning("endpoint %s, %s: %s", self._site.endpoint, name, error)
             return Failure(str(error)[:1024], final=True)
@@ -134,9 +144,9 @@ class Place:
             read_only=(model,),
             isolated=variant.isolated,
         )
-        running = site.house.runners.choose(variant.image).start(work)
+        running = self._house.runners.choose(variant.image).start(work)
         group, stream = words.log_group(site.endpoint), f"{variant.name}/{name}"
-        tail = Tail(log, lambda lines: site.house.logs.write(group, stream, lines))
+        tail = Tail(log, lambda lines: self._house.logs.write(group, stream, lines))
         return Instance(running, tail, site.limits.outstanding)
 
     def _bring_up(self, instance: Instance) -> Failure | None:

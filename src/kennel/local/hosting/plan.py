@@ -39,7 +39,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A production variant and all that its instances need, so that an endpoint outlives its model."""
+    """A production variant and all that its instances need, so that an endpoint outlives its model.
+
+    role: the model's, under which its artifact is read and its image pulled; "" where it names none.
+    """
 
     name: str
     model: str
@@ -51,6 +54,7 @@ class Variant:
     instances: int
     weight: float
     startup_s: float
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)

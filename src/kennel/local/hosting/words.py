@@ -19,6 +19,18 @@ def no_data(url: str) -> str:
     )
 
 
+def no_access(url: str, role: str, region: str) -> str:
+    return (
+        f'Could not access model data at {url}. Please ensure that the role "{role}" exists and that its trust '
+        'relationship policy allows the action "sts:AssumeRole" for the service principal "sagemaker.amazonaws.com". '
+        f'Also ensure that the role has "s3:GetObject" permissions and that the object is located in {region}.'
+    )
+
+
+def no_image(role: str, image: str) -> str:
+    return f"The role '{role}' does not have BatchGetImage permission for the image: '{image}'."
+
+
 def bad_archive(url: str, why: str) -> str:
     return (
         f'Failed to extract model data archive for container "container_1" from URL "{url}". Please ensure that the '

@@ -41,6 +41,11 @@ def place(found: Sequence[tuple[str, StoredObject]], folder: Path, linked: bool 
             raise DataMissing(f"ClientError: Data download failed: {stored.key}: {why}") from error
 
 
+def refused_data(refused: Refused, uri: str) -> DataMissing:
+    """A bucket, or an object, that the job's role may not read, or that is not there."""
+    return DataMissing(f"ClientError: Data download failed: Failed to download data. {refused.message} ({uri})")
+
+
 def parted(uri: str) -> tuple[str, str]:
     """`s3://bucket/some/prefix` → (bucket, some/prefix)."""
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
@@ -62,6 +67,13 @@ def named(objects: Sequence[StoredObject], prefix: str) -> list[tuple[str, Store
     return [(name, each) for name, each in pairs if name and not name.endswith("/")]
 
 
+def readable(
+    found: Sequence[tuple[str, StoredObject]], bucket: str, objects: Objects
+) -> list[tuple[str, StoredObject]]:
+    """The same, each asked for by itself: who may list a bucket may not yet read what is in it. Raises Refused."""
+    return [(name, objects.get(bucket, each.key)) for name, each in found]
+
+
 def shard(objects: Sequence[tuple[str, StoredObject]], host: int, hosts: int) -> list[tuple[str, StoredObject]]:
     """Every hosts-th object, so that each is on one host."""
     return list(objects[host::hosts])
@@ -71,9 +83,9 @@ def _listed(objects: Objects, bucket: str, prefix: str, source: Document) -> lis
     try:
         if source["S3DataType"] == "ManifestFile":
             return _of_manifest(objects, bucket, prefix)
-        found = named(objects.list(bucket, prefix), prefix)
+        found = readable(named(objects.list(bucket, prefix), prefix), bucket, objects)
     except Refused as refused:
-        raise DataMissing(f"ClientError: Data download failed: {refused.message} ({source['S3Uri']})") from refused
+        raise refused_data(refused, source["S3Uri"]) from refused
     if not found:
         raise DataMissing(
             f'ClientError: Data download failed:No S3 objects found under S3 URL "{source["S3Uri"]}" given in input '

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kennel.local.parts import Objects
-from kennel.local.training.channels import named, parted, place
+from kennel.local.training.channels import named, parted, place, readable
 from kennel.local.training.outputs import files_below
 
 Stamp = tuple[int, int]
@@ -27,7 +27,8 @@ class Checkpoints:
         if self._uri is None:
             return
         bucket, prefix = parted(self._uri.rstrip("/") + "/")
-        place(named(self._objects.list(bucket, prefix), prefix), self._folder)
+        found = named(self._objects.list(bucket, prefix), prefix)
+        place(readable(found, bucket, self._objects), self._folder)
         self._sent = self._stamps()
 
     def keep(self, last: bool = False) -> None:

@@ -32,6 +32,7 @@ ENDS: dict[Wish | None, states.Ended] = {
     "runtime": "MaxRuntimeExceeded",
     "wait": "MaxWaitTimeExceeded",
 }
+NO_IMAGE = "Cannot pull algorithm container. Either the image does not exist or its permissions are incorrect."
 INTERNAL = "InternalServerError: We encountered an internal error. Please try again."
 
 
@@ -48,12 +49,13 @@ class Execution:
         interruptions: Sequence[float],
         over: Callable[[Execution], None],
     ) -> None:
-        self._house, self._jobs, self.name, self._places = house, jobs, name, places
+        self._jobs, self.name, self._places = jobs, name, places
         self._interruptions, self._over = list(interruptions), over
         self._asked, self._wish = threading.Event(), threading.Lock()
         self._wished: Wish | None = None
         self._folder = folder_of(house, name)
         self._job = jobs.get(name) or {}
+        self._house = house.acting_as(self._job["RoleArn"], self._job["TrainingJobArn"])
         self._trained = states.trained(self._job)
         self._since = house.clock.now()
         self.readings = Readings(self._job["AlgorithmSpecification"].get("MetricDefinitions", []))
@@ -117,7 +119,7 @@ class Execution:
     def _attempts(self) -> Outcome:
         """Until it ends other than by an interruption."""
         self._since = self._house.clock.now()
-        runner = self._house.runners.choose(self._job["AlgorithmSpecification"]["TrainingImage"])
+        runner = self._runner(self._job["AlgorithmSpecification"]["TrainingImage"])
         hosts = runner.hosts(self._job["ResourceConfig"]["InstanceCount"])
         tails = [self._tail(number, host) for number, host in enumerate(hosts)]
         while True:
@@ -128,6 +130,13 @@ class Execution:
                 return Outcome(wish, ran=False)
             self._enter("Interrupted")
             self._enter("Starting")
+
+    def _runner(self, image: str) -> Runner:
+        try:
+            return self._house.runners.choose(image)
+        except Refused as refused:
+            log.warning("%s: %s", self.name, refused.message)
+            raise Refused(refused.code, f"{NO_IMAGE} {refused.message}") from refused
 
     def _again(self) -> Wish | None:
         """An interruption is over; whether it has to end for another reason meanwhile."""
@@ -193,9 +202,9 @@ class Execution:
     def _keep(self, outcome: Outcome) -> None:
         try:
             outputs.keep(self._job, self._folder, self._house.objects)
-        except Refused:
+        except Refused as refused:
             if not outcome.reason:  # why it failed is worth more than that this could not be kept
-                raise
+                raise Refused(refused.code, f"Artifact upload failed: {refused.message}") from refused
 
     def _tail(self, number: int, host: str) -> Tail:
         """Lines go to CloudWatch Logs, the metrics in them to CloudWatch."""

@@ -142,6 +142,9 @@ class RuleJob:
         """Nothing for a job without rules."""
         if not any(_statuses(self._job)) or self._house.programs is None:
             return
+        if refused := self._not_pulled():
+            self._give_up(f"ClientError: Unable to pull the image of the rule. {refused.message}")
+            return
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
         self._task().write(self._folder)
@@ -216,8 +219,26 @@ class RuleJob:
             return  # only its words are new
         self._told[name] = news
         self._change(lambda job: tell(job, name, str(verdict["status"]), details(verdict), now))
-        if not self._over and verdict["status"] == "IssuesFound" and stops(self._job, name):
+        if not self._over and verdict["status"] == "IssuesFound" and stops(self._job, name) and self._may_stop():
             self._stop()
+
+    def _not_pulled(self) -> Refused | None:
+        """Rules work under the job's role, in an image of their own: what AWS would say if it may not pull it."""
+        images = {each["RuleEvaluatorImage"] for member in STATUSES for each in self._job.get(member, [])}
+        try:
+            for each in sorted(images):
+                if self._house.actor:
+                    self._house.actor.check_pull(each)
+        except Refused as refused:
+            return refused
+        return None
+
+    def _may_stop(self) -> bool:
+        actor = self._house.actor
+        refused = actor.why_not("sagemaker:StopTrainingJob", self._job["TrainingJobArn"].lower()) if actor else None
+        if refused:
+            log.warning("%s: a rule may not stop it: %s", self._job["TrainingJobName"], refused.message)
+        return refused is None
 
     def _report(self) -> str | None:
         """The configuration's name of the rule that leaves a page."""

@@ -45,13 +45,13 @@ class TrainingJobs:
     def create(self, request: Document, tuning_job_arn: str | None = None) -> Document:
         """CreateTrainingJob. tuning_job_arn: of the tuning job whose trial it is. Raises Refused."""
         requests.check(request)
-        self._house.roles.check_assumable(request["RoleArn"], "sagemaker.amazonaws.com")
+        arn = self._house.arn(f"training-job/{request['TrainingJobName']}")
+        self._house.roles.check_assumable(request["RoleArn"], "sagemaker.amazonaws.com", arn)
         self._check_bucket("S3OutputPath", request["OutputDataConfig"]["S3OutputPath"])
         for member in ("DebugHookConfig", "ProfilerConfig"):
             if uri := request.get(member, {}).get("S3OutputPath"):
                 self._check_bucket(f"S3OutputPath in {member}", uri)
         name, now = request["TrainingJobName"], self._house.clock.now()
-        arn = self._house.arn(f"training-job/{name}")
         job = requests.description(request, arn, tuning_job_arn, now)
         rules.begin(job, self._house.arn, now)
         states.enter(job, "Starting", now)

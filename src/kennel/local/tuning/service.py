@@ -51,7 +51,7 @@ class TuningJobs:
             raise requests.taken(arn)
         requests.check(request)
         requests.check_parents(request, {each: self._jobs.get(each) for each in requests.parent_names(request)})
-        self._house.roles.check_assumable(request["TrainingJobDefinition"]["RoleArn"], "sagemaker.amazonaws.com")
+        self._house.roles.check_assumable(request["TrainingJobDefinition"]["RoleArn"], "sagemaker.amazonaws.com", arn)
         now = self._house.clock.now()
         job: Document = {member: request[member] for member in DESCRIBED if member in request}
         job.update(HyperParameterTuningJobArn=arn, HyperParameterTuningJobStatus="InProgress", _trials=[])
