@@ -25,7 +25,7 @@ from fixtures_lambda import connected
 from kennel.local.background import stop
 from kennel.local.clock import FastClock
 from kennel.local.home import state
-from kennel.local.parts import Document
+from kennel.local.parts import Clock, Document
 
 VARIANT = "all"
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
@@ -55,7 +55,7 @@ class Fast:
 
     def __init__(self, home: Path, factor: float) -> None:
         self.home, self.factor, self._began = home, factor, time.time()
-        self.clock = FastClock(factor, self._began)
+        self.clock: Clock = FastClock(factor, self._began)
         self.start()
         self._role()
 
@@ -64,6 +64,9 @@ class Fast:
         self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
         assert self.process.stdout.readline()
+        self.connect()
+
+    def connect(self) -> None:
         found = state(self.home)
         assert found is not None
         self.environment = found.environment()
