@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-import test_local_hosting
+import fixtures_hosting
 import test_local_training
 from fixtures_lambda import zipped
 from kennel.errors import Stopped, stop_on_signals
@@ -56,7 +56,7 @@ class Scripts:
 
     def __init__(self) -> None:
         self.name, self.interface = "process", "lo"
-        self._train, self._serve = test_local_training.Processes(), test_local_hosting.Processes()
+        self._train, self._serve = test_local_training.Processes(), fixtures_hosting.Processes()
 
     def choose(self, image: str) -> Runner:
         return self  # type: ignore[return-value]
@@ -122,10 +122,12 @@ class World(Account):
         sagemaker.create_training_job(**request | more)
         return self.over(lambda: sagemaker.describe_training_job(TrainingJobName=name), "TrainingJobStatus")
 
-    def over(self, describe: Any, member: str, ends: tuple[str, ...] = ("Completed", "Failed", "InService")) -> Any:
+    def over(
+        self, describe: Any, member: str, ends: tuple[str, ...] = ("Completed", "Failed", "InService")
+    ) -> dict[str, Any]:
         until = time.monotonic() + 60
         while time.monotonic() < until:
-            found = describe()
+            found: dict[str, Any] = describe()
             if found[member] in ends:
                 return found
             time.sleep(0.05)
@@ -141,8 +143,7 @@ class World(Account):
         variant = {"VariantName": "a", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
         sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
         sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-        found: dict[str, Any] = self.over(lambda: sagemaker.describe_endpoint(EndpointName=name), "EndpointStatus")
-        return found
+        return self.over(lambda: sagemaker.describe_endpoint(EndpointName=name), "EndpointStatus")
 
     def streams(self, group: str) -> list[str]:
         logs = self.client("logs")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kennel.cloud.iam.values import Condition
     from kennel.cloud.session import Cloud
 
-app = typer.Typer(help="Who may do what: roles of everybody, shown, applied, proven; audits.", no_args_is_help=True)
+app = typer.Typer(help="Who may do what: roles shown, applied, audited, proven.", no_args_is_help=True)
 app.command("audit", epilog=iam_audit.EPILOG)(iam_audit.audit)
 
 LINES = {"+": "green", "-": "red", "@": "cyan"}

@@ -98,9 +98,10 @@ class Gatekeeper:
         return self.weigh(access, known.caller, own, operation)
 
     def weigh(self, access: Access, caller: Caller, own: Policies, operation: str) -> Decision:
-        """own: without the policy of the resource, which is added here."""
+        """own: without the policy of the resource, which is added here where it has none."""
         try:
-            decision = evaluate(access, caller, replace(own, resource=self._of_resource(access)))
+            whole = own if own.resource is not None else replace(own, resource=self._of_resource(access))
+            decision = evaluate(access, caller, whole)
         except PolicyError:
             log.exception("a policy that cannot be evaluated refuses")
             decision = Decision(False, "no identity-based policy allows")
@@ -155,7 +156,7 @@ class Asker:
             asked = needs(self._service, operation, request, self._gate.place(caller))
         except Unknown as error:
             log.warning("%s:%s is refused: %s", self._service, operation, error)
-            raise words.unknown(self._service, caller, operation) from error
+            raise words.unknown(self._service, caller, operation, str(error)) from error
         for access in asked:
             decision = self._decision(access, operation)
             if not decision.allowed:
@@ -167,7 +168,7 @@ class Asker:
             operation, request = asked_of(call)
         except (Unreadable, Unknown) as error:
             log.warning("%s %s of %s is refused: %s", call.method, call.path, call.service, error)
-            raise words.unknown(self._service, self.known.caller, str(error) or call.method) from error
+            raise words.unknown(self._service, self.known.caller, call.action() or call.method, str(error)) from error
         self.admit(operation, request)
         limits.check(call, operation, request, self._gate.standing)
         return operation

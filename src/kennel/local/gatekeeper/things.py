@@ -85,8 +85,8 @@ class Things:
 
     def _of_function(self, arn: str) -> Mapping[str, str]:
         plain = ":".join(arn.split(":")[:7])  # versions and aliases have none of their own
-        with suppress(Refused, KeyError):
-            return dict(self.operations["ListTags"]({"Resource": plain})["Tags"])
+        with suppress(Refused, KeyError):  # not by ListTags, which SageMaker has as well
+            return dict(self.operations["GetFunction"]({"FunctionName": plain})["Tags"])
         return {}
 
     def _of_iam(self, arn: str) -> Mapping[str, str]:
