@@ -15,7 +15,7 @@ from kennel.local.gatekeeper.mapping import Unknown
 from kennel.local.gatekeeper.mapping.s3_routes import SIGNING
 
 FORM = "application/x-www-form-urlencoded"
-TARGETED = {"application-autoscaling", "ecr", "logs", "monitoring"}
+TARGETED = {"ecr", "logs", "monitoring"}
 """Services whose operations a header names, the request being JSON."""
 QUERIED = {"ec2", "iam", "monitoring", "sts"}
 """Services that are asked by a form, or by a query."""
