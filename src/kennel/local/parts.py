@@ -391,7 +391,8 @@ class House:
     """Who works in this house, if it is one that `acting_as` made."""
 
     def arn(self, resource: str, service: str = "sagemaker") -> str:
-        """`arn:aws:sagemaker:REGION:ACCOUNT:resource`."""
+        """`arn:aws:sagemaker:REGION:ACCOUNT:resource`. SageMaker's have small letters, whatever the name has."""
+        resource = resource.lower() if service == "sagemaker" else resource
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
     def acting_as(self, role_arn: str, source_arn: str, session: str = "SageMaker") -> House:

@@ -75,7 +75,7 @@ class Tagging:
         return {}
 
     def _checked(self, request: Document) -> str:
-        arn = str(request["ResourceArn"])
+        arn = str(request["ResourceArn"]).lower()
         if not arn.startswith(self._house.arn("")):
             raise invalid(f"{arn} is not the ARN of a resource of SageMaker in {self._house.region}")
         return arn

@@ -64,6 +64,10 @@ class Things:
             return next((str(role.arn) for each in profiles for role in each.roles), "")
         if kind == "access-key":
             return next((each.arn for each in iam.users.values() if _has_key(each, name)), "")
+        if kind == "role-boundary":
+            return next(
+                (str(each.permissions_boundary_arn or "") for each in iam.roles.values() if each.name == name), ""
+            )
         held: Mapping[str, Any] = {
             "role": {each.name: each for each in iam.roles.values()},
             "user": iam.users,
