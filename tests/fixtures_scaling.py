@@ -34,6 +34,11 @@ TRUST = (
     '"Action": "sts:AssumeRole"}]}'
 )
 
+HOSTING = (
+    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", '
+    '"Action": ["s3:GetObject", "ecr:*", "logs:*", "cloudwatch:PutMetricData"]}]}'
+)
+
 
 def main(home: str, factor: str, began: str) -> None:
     from fixtures_hosting import Processes
@@ -188,7 +193,9 @@ class Fast:
             time.sleep(0.02)
 
     def _role(self) -> None:
-        connected(self.environment, "iam").create_role(RoleName="hosting", AssumeRolePolicyDocument=TRUST)
+        iam = connected(self.environment, "iam")
+        iam.create_role(RoleName="hosting", AssumeRolePolicyDocument=TRUST)
+        iam.put_role_policy(RoleName="hosting", PolicyName="hosting", PolicyDocument=HOSTING)
         self.s3.create_bucket(Bucket="models")
         self.s3.put_object(Bucket="models", Key="model.tar.gz", Body=_archive())
 
