@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-import test_local_hosting
+import fixtures_hosting
 import test_local_training
 from fixtures_lambda import zipped
 from kennel.errors import Stopped, stop_on_signals
@@ -56,7 +56,7 @@ class Scripts:
 
     def __init__(self) -> None:
         self.name, self.interface = "process", "lo"
-        self._train, self._serve = test_local_training.Processes(), test_local_hosting.Processes()
+        self._train, self._serve = test_local_training.Processes(), fixtures_hosting.Processes()
 
     def choose(self, image: str) -> Runner:
         return self  # type: ignore[return-value]

@@ -318,13 +318,6 @@ def test_keys_ids_and_times_come_out_the_same_after_a_kill(server: Server, role:
     mine = iam.create_role(RoleName="mine", AssumeRolePolicyDocument=document)["Role"]["Arn"]
     session = sts.assume_role(RoleArn=mine, RoleSessionName="session")["Credentials"]
     server.client("ecr").create_repository(repositoryName="kennel-training")
-    server.client("application-autoscaling").register_scalable_target(
-        ServiceNamespace="sagemaker",
-        ResourceId="endpoint/e/variant/v",
-        ScalableDimension="sagemaker:variant:DesiredInstanceCount",
-        MinCapacity=1,
-        MaxCapacity=2,
-    )
     before = _small_services(server)
     server.kill_and_start()
     assert _small_services(server) == before
@@ -346,7 +339,7 @@ def _who(server: Server, *keys: str) -> str:
 
 
 def _small_services(server: Server) -> str:
-    iam, scaling = server.client("iam"), server.client("application-autoscaling")
+    iam = server.client("iam")
     role = iam.get_role(RoleName="trusted")["Role"]
     role.pop("RoleLastUsed", None)
     return repr(
@@ -355,7 +348,6 @@ def _small_services(server: Server) -> str:
             iam.list_attached_role_policies(RoleName="trusted")["AttachedPolicies"],
             iam.list_access_keys(UserName="anna")["AccessKeyMetadata"],
             server.client("ecr").describe_repositories()["repositories"],
-            scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"],
         ]
     )
 

@@ -76,9 +76,9 @@ class _Asked:
 
     def through(self, source: Source, written: Sequence[Written]) -> Iterator[Applied]:
         for number, each in enumerate(written):
-            for index, statement in enumerate(_document(each, source).statements):
+            for index, statement in _document(each, source).about(self.action):
                 way = self._way(statement)
-                if way and statement.covers(self.action, self.resource, self.context):
+                if way and statement.covers(self.resource, self.context):
                     yield Applied(source, number, index, statement.effect, statement.sid, way)
 
     def _way(self, statement: Statement) -> Way:

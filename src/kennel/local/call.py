@@ -31,6 +31,10 @@ _READS = (
     "Validate",
     "Test",
 )
+_SECRETS = re.compile(
+    r"(?<![^?&])(X-Amz-Security-Token|X-Amz-Signature|Password|NewPassword|OldPassword|PrivateKey)=[^&]*"
+)
+_SIGNATURE = re.compile(r"(Signature=|AWS [^:]+:)\S+")
 _KEPT_HEADERS = ("HTTP_HOST", "HTTP_AUTHORIZATION", "HTTP_X_", "HTTP_CONTENT_", "HTTP_SMITHY_PROTOCOL", "HTTP_ACCEPT")
 
 
@@ -81,16 +85,26 @@ class Call:
         return cls(**given, body=base64.b64decode(document["body"]))
 
     def document(self) -> Document:
-        """As JSON; only of a call whose body is bytes."""
+        """As JSON, to be done again; only of a call whose body is bytes.
+
+        What proves who asked (signature, session token), passwords and private keys are left out: nobody asks for them
+        the second time, and whoever reads the file shall not have them.
+        """
         assert isinstance(self.body, bytes)
         kept = {key: value for key, value in self.headers.items() if key.startswith(_KEPT_HEADERS) or key[:4] == "CONT"}
+        kept.pop("HTTP_X_AMZ_SECURITY_TOKEN", None)
+        if signed := kept.get("HTTP_AUTHORIZATION"):
+            kept["HTTP_AUTHORIZATION"] = _SIGNATURE.sub(r"\1-", signed)
+        body = self.body
+        if self.service == "iam":
+            body = _SECRETS.sub(r"\1=-", body.decode("latin-1")).encode("latin-1")
         return {
             "service": self.service,
             "method": self.method,
             "path": self.path,
-            "query": self.query,
+            "query": _SECRETS.sub(r"\1=-", self.query),
             "headers": kept,
-            "body": base64.b64encode(self.body).decode(),
+            "body": base64.b64encode(body).decode(),
         }
 
     def environ(self) -> Environ:

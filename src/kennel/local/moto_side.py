@@ -37,7 +37,6 @@ SERVICES = {
     "monitoring": "cloudwatch",
     "logs": "logs",
     "ec2": "ec2",
-    "application-autoscaling": "applicationautoscaling",
 }
 """What requests are signed for → moto's name. Nothing else of moto is reachable."""
 SESSION_SECONDS = 36 * 3600
@@ -238,7 +237,6 @@ def _load() -> None:
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):  # moto makes a session, which fails where one does not exist
         os.environ.pop(name, None)
     from moto.core.common_models import BaseModel
-
     from moto.sts import models as sts
 
     sts.random_session_token = _session_token  # moto's own comes out differently each time the journal is played

@@ -70,7 +70,8 @@ class Invoker:
         except NoInstance:
             return error(503, "ServiceUnavailable", "No instance of the endpoint was able to take the request in time.")
         status = asked.answer.status if asked.answer else 0
-        self._meter.count(asked.variant, status, asked.model_s, time.monotonic() - began - asked.model_s)
+        overhead_s, instances = time.monotonic() - began - asked.model_s, self._router.size(asked.variant)
+        self._meter.count(asked.variant, status, asked.model_s, overhead_s, instances)
         if asked.answer is None:
             return self._model_error(invocation.endpoint, 0, asked.why)
         if not 200 <= status < 300:
