@@ -35,6 +35,7 @@ _SECRETS = re.compile(
     r"(?<![^?&])(X-Amz-Security-Token|X-Amz-Signature|Password|NewPassword|OldPassword|PrivateKey)=[^&]*"
 )
 _SIGNATURE = re.compile(r"(Signature=|AWS [^:]+:)\S+")
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _KEPT_HEADERS = ("HTTP_HOST", "HTTP_AUTHORIZATION", "HTTP_X_", "HTTP_CONTENT_", "HTTP_SMITHY_PROTOCOL", "HTTP_ACCEPT")
 
 
@@ -108,7 +109,7 @@ class Call:
         }
 
     def environ(self) -> Environ:
-        """As a WSGI server would hand it to an application."""
+        """As a WSGI server would hand it to moto, which must not take a body for a form of its own parameters."""
         body = io.BytesIO(self.body) if isinstance(self.body, bytes) else self.body
         length = {"CONTENT_LENGTH": str(len(self.body))} if isinstance(self.body, bytes) else {}
         return {
@@ -132,7 +133,15 @@ class Call:
             "moto.preserved_header_names": json.loads(self.headers.get(PRESERVED, "{}")),
             **self.headers,
             **length,
+            **self._opaque(),
         }
+
+    def _opaque(self) -> dict[str, str]:
+        """Without a query moto reads any body as one; in a form that comes to S3 it looks for versions and the like."""
+        if self.service == "s3":
+            kind = self.headers.get("CONTENT_TYPE", "").lower()
+            return {"CONTENT_TYPE": "application/octet-stream"} if kind.startswith(_FORMS) else {}
+        return {"QUERY_STRING": "x-id="} if "HTTP_X_AMZ_TARGET" in self.headers and not self.query else {}
 
     def action(self) -> str:
         """The operation's name; "" where the protocol has none (S3)."""

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from kennel.local.call import Call
+from kennel.local.gatekeeper import forms
 from kennel.local.gatekeeper.mapping import s3_operation
 from kennel.local.parts import Document
 
@@ -20,6 +21,7 @@ class Unreadable(Exception):
 
 def asked_of(call: Call) -> tuple[str, Document]:
     """(operation, request). Raises Unreadable, Unknown."""
+    forms.check(call)
     return _of_s3(call) if call.service == "s3" else _named(call)
 
 

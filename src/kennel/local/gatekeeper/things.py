@@ -79,12 +79,9 @@ class Things:
 
     def _endpoint_config(self, endpoint: str) -> str:
         with suppress(Refused, KeyError):
-            name = self._operations["sagemaker"]["DescribeEndpoint"]({"EndpointName": endpoint})["EndpointConfigName"]
-            return str(
-                self._operations["sagemaker"]["DescribeEndpointConfig"]({"EndpointConfigName": name})[
-                    "EndpointConfigArn"
-                ]
-            )
+            ask = self._operations["sagemaker"]
+            name = ask["DescribeEndpoint"]({"EndpointName": endpoint})["EndpointConfigName"]
+            return str(ask["DescribeEndpointConfig"]({"EndpointConfigName": name})["EndpointConfigArn"])
         return ""
 
     def _of_function(self, arn: str) -> Mapping[str, str]:
