@@ -16,53 +16,50 @@ from kennel.iam.principals import is_root
 
 @dataclass(frozen=True)
 class Difference:
-    """about: whether a question is of this kind. answers: the peer's and ours. guide: why ours is right."""
+    """about: whether a question, whose policies are this text, is of this kind. answers: the peer's and ours. guide:
+    why ours is right."""
 
     name: str
     answers: tuple[str, ...]
-    about: Callable[[Question], bool]
+    about: Callable[[Question, str], bool]
     guide: str
-
-
-def _names_the_session(asked: Question) -> bool:
-    applied = explain(asked.access, asked.caller, asked.policies)
-    return asked.policies.session is not None and any(
-        (each.source, each.effect, each.way) == ("resource", "Allow", "direct") for each in applied
-    )
-
-
-def _says(asked: Question, text: str) -> bool:
-    return text in repr(asked.policies).replace("'", '"')
 
 
 VARIABLES = {"aws:username": "${aws:username", "aws:principaltag/team": "${aws:PrincipalTag/team"}
 
 
-def _leaves_open(asked: Question) -> bool:
-    return any(key not in asked.access.context and _says(asked, f"{each}}}") for key, each in VARIABLES.items())
+def _names_the_session(asked: Question, text: str) -> bool:
+    return asked.policies.session is not None and any(
+        (each.source, each.effect, each.way) == ("resource", "Allow", "direct")
+        for each in explain(asked.access, asked.caller, asked.policies)
+    )
 
 
-def _is_empty(asked: Question) -> bool:
-    return any(asked.access.context.get(key) == ("",) and _says(asked, each) for key, each in VARIABLES.items())
+def _leaves_open(asked: Question, text: str) -> bool:
+    return any(key not in asked.access.context and f"{each}}}" in text for key, each in VARIABLES.items())
 
 
-def _any_if_exists(asked: Question) -> bool:
+def _is_empty(asked: Question, text: str) -> bool:
+    return any(asked.access.context.get(key) == ("",) and each in text for key, each in VARIABLES.items())
+
+
+def _any_if_exists(asked: Question, text: str) -> bool:
     operators = ("ForAnyValue:StringEqualsIfExists", "ForAnyValue:StringNotLikeIfExists")
-    return "aws:tagkeys" not in asked.access.context and any(_says(asked, each) for each in operators)
+    return "aws:tagkeys" not in asked.access.context and any(each in text for each in operators)
 
 
 KNOWN = (
     Difference(
         "the peer has no root",
         ("IA", "AI", "ID", "DI"),
-        lambda asked: is_root(asked.caller),
+        lambda asked, text: is_root(asked.caller),
         "By default, all requests are implicitly denied with the exception of the AWS account root user, which has "
         "full access.",
     ),
     Difference(
         "to the peer a role without a trust policy is one that asks for none",
         ("AI",),
-        lambda asked: asked.access.action == "sts:AssumeRole" and asked.policies.resource is None,
+        lambda asked, text: asked.access.action == "sts:AssumeRole" and asked.policies.resource is None,
         "IAM role trust policies and KMS key policies are exceptions to this logic, because they must explicitly allow "
         "access for principals.",
     ),
@@ -94,7 +91,7 @@ KNOWN = (
     Difference(
         "the peer has NotIpAddress false for an address without a prefix",
         ("IA", "AD", "ID"),
-        lambda asked: _says(asked, '"NotIpAddress') and _says(asked, '"203.0.114.7"'),
+        lambda asked, text: "'NotIpAddress" in text and "'203.0.114.7'" in text,
         "If you specify an IP address without the associated routing prefix, IAM uses the default prefix value of /32.",
     ),
 )
@@ -118,9 +115,14 @@ def answered() -> list[Answered]:
     asked = questions()
     assert recorded().digest == digest_of(asked), "record the peer's answers again: python tests/iam_peers.py"
     return [
-        Answered(each, theirs + ours(each), tuple(kind for kind in KNOWN if kind.about(each)))
+        Answered(each, theirs + ours(each), _kinds(each))
         for each, theirs in zip(asked, recorded().letters, strict=True)
     ]
+
+
+def _kinds(asked: Question) -> tuple[Difference, ...]:
+    text = repr(asked.policies)
+    return tuple(kind for kind in KNOWN if kind.about(asked, text))
 
 
 def test_every_difference_is_of_a_kind_that_the_guide_decides(answered: list[Answered]) -> None:

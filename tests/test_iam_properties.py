@@ -22,7 +22,7 @@ from kennel.iam.values import Decision, Policies, Policy
 
 randoms = st.randoms(use_true_random=True)
 """With a seed of hypothesis's: ten times as fast as one that it draws from, number by number."""
-often = settings(max_examples=200, deadline=None)
+often = settings(max_examples=120, deadline=None)
 Change = Callable[[Policy], Policy]
 
 

@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
@@ -37,8 +37,9 @@ Value = TypeVar("Value")
 MOST_DIGITS = 64
 """Of a number: longer ones are no number that AWS has."""
 _NAME = re.compile(r"(?:(ForAllValues|ForAnyValue):)?([A-Za-z]+?)(IfExists)?")
-_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?|\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)")
-_EPOCH = re.compile(r"-?\d{5,12}(\.\d{1,9})?")
+_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?|\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)", re.ASCII)
+_EPOCH = re.compile(r"-?[0-9]{5,12}(\.[0-9]{1,9})?")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,13 +154,9 @@ def _compared(read: Callable[[str], Value], compare: Callable[[Value, Value], bo
 
 
 def _number(text: str) -> Decimal:
-    try:
-        found = Decimal(text) if len(text) <= MOST_DIGITS else Decimal("NaN")
-    except InvalidOperation:
-        found = Decimal("NaN")
-    if not found.is_finite():
+    if len(text) > MOST_DIGITS or not _NUMBER.fullmatch(text):
         raise ValueError(f"{text[:MOST_DIGITS]!r} is no number")
-    return found
+    return Decimal(text)
 
 
 def _date(text: str) -> datetime:

@@ -22,7 +22,7 @@ Kind = Literal["identity", "resource", "bucket", "trust"]
 repository's and a role's name no resource). bucket, trust: these two, with the rules of their own."""
 Effect = Literal["Allow", "Deny"]
 MOST = 200_000
-"""Characters of JSON that are looked at at all."""
+"""Characters of JSON that are looked at at all: AWS's own for its service-linked roles go up to 82,000."""
 MOST_ACTIONS = 1_000
 """That one document remembers its statements of."""
 VERSIONS = ("2008-10-17", "2012-10-17")
@@ -91,7 +91,7 @@ def parse(policy: Mapping[str, Any] | str, kind: Kind) -> Document:
     return _parsed(policy if isinstance(policy, str) else _dumped(policy), kind)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=512)
 def _parsed(text: str, kind: Kind) -> Document:
     document = _loaded(text)
     _check_elements(document, {"Version", "Id", "Statement"} - ({"Id"} if kind == "identity" else set()), "The policy")
