@@ -31,8 +31,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from kennel.cloud import function, roles
+from kennel.cloud import function
 from kennel.cloud.function_requests import ALIAS, FunctionPlan, invoke_request, plan_of
+from kennel.cloud.iam.apply import ensure
 from kennel.cloud.package import package
 from kennel.cloud.session import Cloud, connect
 from kennel.local.background import start_in_background, stop
@@ -159,7 +160,7 @@ def main() -> None:
         try:
             keys = (found.access_key_id, found.secret_access_key)
             cloud = connect("local", parse({}), found.url, keys)
-            role = roles.ensure(cloud, roles.function_role(cloud))
+            role = ensure(cloud, "function")
             plan = plan_of(cloud.settings, role, package())
             environment = {**plan.environment, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": url}
             bench = Bench(cloud, replace(plan, environment=environment))

@@ -16,8 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
-from kennel.cloud import function, roles, teardown
+from kennel.cloud import function, teardown
 from kennel.cloud.function_requests import ALIAS, FunctionPlan, plan_of
+from kennel.cloud.iam import place_of, role_of
+from kennel.cloud.iam.apply import ensure
 from kennel.cloud.package import LONG_AGO, digest, package
 from kennel.cloud.prices import load
 from kennel.cloud.removal import PROVISIONED
@@ -54,7 +56,7 @@ def connected(home: Path, **asked: Any) -> Cloud:
 @pytest.fixture
 def plan(cloud: Cloud, request: pytest.FixtureRequest) -> FunctionPlan:
     """Of a function that this test has for itself."""
-    role = roles.ensure(cloud, roles.function_role(cloud))
+    role = ensure(cloud, "function")
     return replace(plan_of(cloud.settings, role, package()), name=f"F-{abs(hash(request.node.name)) % 10**9}")
 
 
@@ -173,7 +175,7 @@ class TestDeploying:
 
         def sleep(seconds: float) -> None:
             if not slept:
-                trust = json.dumps(roles.function_role(cloud).trust)
+                trust = json.dumps(role_of(place_of(cloud), "function").trust)
                 iam.create_role(RoleName="late", AssumeRolePolicyDocument=trust)
             slept.append(seconds)
 
@@ -216,7 +218,7 @@ class TestAsking:
 
 def test_status_knows_it_and_teardown_ends_it(home: Path) -> None:
     cloud = connected(home, name="Ends")
-    role = roles.ensure(cloud, roles.function_role(cloud))
+    role = ensure(cloud, "function")
     function.deploy(cloud, plan_of(cloud.settings, role, package()), quiet)
     found = [each for each in status(cloud, load()).running if each.kind == FUNCTION]
     assert [(each.name, each.status, each.instances) for each in found] == [("Ends", "live: READY", 1)]

@@ -29,9 +29,9 @@ import function
 from fixtures_function import Endpoint, function_url
 from function import Function, Web
 from kennel.artifact import Artifact
-from kennel.cloud import roles
 from kennel.cloud.function import deploy
 from kennel.cloud.function_requests import plan_of
+from kennel.cloud.iam.apply import ensure
 from kennel.cloud.package import package
 from kennel.cloud.session import connect
 from kennel.local.background import start_in_background, stop
@@ -342,7 +342,7 @@ def test_it_works_at_the_address_that_the_local_aws_gives_it(
     try:
         keys = (found.access_key_id, found.secret_access_key)
         cloud = connect("local", parse({"function": {"provisioned": 1}}), found.url, keys)
-        role = roles.ensure(cloud, roles.function_role(cloud))
+        role = ensure(cloud, "function")
         done = deploy(cloud, plan_of(cloud.settings, role, package()), lambda text: None)
         browser.get(done.url)
         drop(browser, photograph[0])

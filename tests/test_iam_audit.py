@@ -126,6 +126,9 @@ WRONG = {
     "any-resource, with a condition that is always true": (
         allow("s3:GetObject", StringLike={"aws:PrincipalArn": "*"}), "high",
     ),
+    "any-resource, that is only tagged": (
+        allow("sagemaker:CreateTrainingJob", StringEquals={"aws:RequestTag/project": "kennel"}), "low",
+    ),
     "not-action": ({"Effect": "Allow", "NotAction": "iam:*", "Resource": ENDPOINT}, "high"),
     "not-resource": ({"Effect": "Allow", "Action": "sagemaker:StopTrainingJob", "NotResource": ENDPOINT}, "high"),
     "pass-role": (allow("iam:PassRole"), "high"),
@@ -148,6 +151,10 @@ ALMOST = {
     "an action that knows no resource": allow(["ecr:GetAuthorizationToken", "sagemaker:ListEndpoints"]),
     "a namespace": allow("cloudwatch:PutMetricData", StringEquals={"cloudwatch:namespace": "/aws/sagemaker"}),
     "by tag": allow("sagemaker:StopTrainingJob", StringEquals={"aws:ResourceTag/project": "kennel"}),
+    "a tag that is given": allow("sagemaker:AddTags", StringEquals={"aws:RequestTag/project": "kennel"}),
+    "a kind whose ids AWS makes up, by where the request comes from": allow(
+        "ssm:UpdateInstanceInformation", "*", ArnLike={"ec2:SourceInstanceARN": f"arn:aws:ec2:*:{ACCOUNT}:instance/*"}
+    ),
     "in lower case": allow("S3:getobject", OBJECTS),
     "one role to one service": allow("iam:PassRole", ONE_ROLE, **TO_SAGEMAKER),
     "a Deny of everything": {"Effect": "Deny", "Action": "*", "Resource": "*"},

@@ -13,15 +13,17 @@ from typing import Any
 import boto3
 import pytest
 
-from kennel.cloud import roles
 from kennel.cloud.audit import subjects
+from kennel.cloud.bucket import ensure_bucket
+from kennel.cloud.iam import ACTORS
+from kennel.cloud.iam.apply import ensure
 from kennel.cloud.session import Cloud, connect
 from kennel.errors import KennelError
 from kennel.iam.audit import Finding, audit
 from kennel.local.background import start_in_background, stop
 from kennel.local.home import State
 from kennel.settings import Settings
-from policies import ACCOUNT, LAMBDA, SAGEMAKER, allow, call, policy, trust
+from policies import ACCOUNT, LAMBDA, SAGEMAKER, allow, policy, trust
 
 SOURCE: dict[str, Any] = {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
 
@@ -36,8 +38,9 @@ def state(home: Path) -> Iterator[State]:
     """An account as the usual course write-up leaves it, with this project's roles beside."""
     state = start_in_background(home, 0, "us-east-1", "process")
     cloud = _cloud(state)
-    for role in (roles.training_role(cloud), roles.endpoint_role(cloud)):
-        roles.ensure(cloud, role)
+    for actor in ACTORS:
+        ensure(cloud, actor)
+    ensure_bucket(cloud)
     _furnish(cloud)
     yield state
     stop(home)
@@ -86,7 +89,9 @@ def test_every_fault_of_the_account_is_found_where_it_is(found: tuple[Finding, .
     }
 
 
-def test_on_this_projects_own_roles_there_is_nothing(found: tuple[Finding, ...]) -> None:
+def test_on_this_projects_own_roles_and_bucket_there_is_nothing(state: State, found: tuple[Finding, ...]) -> None:
+    ours = [each for each in subjects(_cloud(state)) if each.name.startswith("kennel-")]
+    assert len(ours) == len(ACTORS) + 1
     assert [each for each in found if each.subject.name.startswith("kennel-")] == []
 
 
@@ -108,30 +113,29 @@ def test_roles_alone_are_read_by_name_and_a_wrong_name_is_an_error(state: State)
 
 
 def test_the_command_audits_the_local_aws_by_its_own_record(state: State, home: Path) -> None:
-    endpoint = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:endpoint/dogs"
-    recorded = call("sagemaker:InvokeEndpoint", endpoint, who=f"arn:aws:iam::{ACCOUNT}:role/course-function")
-    (home / "calls.jsonl").write_text(f"{recorded.line()}\n")
-    words = [
-        "iam",
-        "audit",
-        "--on",
-        "local",
-        "--role",
-        "course-function",
-        "--json",
-        "--calls",
-        str(home / "calls.jsonl"),
-    ]
+    cloud = _cloud(state)
+    anybody_here = policy(trust({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}))
+    cloud.client("iam").create_role(RoleName="person", AssumeRolePolicyDocument=json.dumps(anybody_here))
+    for name, actions in (("logs", "logs:*"), ("rest", "ecr:*")):
+        wide = json.dumps(policy(allow(actions)))
+        cloud.client("iam").put_role_policy(RoleName="person", PolicyName=name, PolicyDocument=wide)
+    arn = f"arn:aws:iam::{ACCOUNT}:role/person"
+    keys = cloud.client("sts").assume_role(RoleArn=arn, RoleSessionName="work")["Credentials"]
+    session = boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], state.region)
+    session.client("logs", endpoint_url=state.url).create_log_group(logGroupName="mine")
     done = subprocess.run(
-        [sys.executable, "-m", "kennel", *words, str(home / "calls.jsonl")],
+        [sys.executable, "-m", "kennel", *["iam", "audit", "--on", "local", "--role", "person", "--json"]],
         env={**os.environ, "KENNEL_LOCAL_HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 1, done.stderr
-    wide = next(each for each in json.loads(done.stdout) if each["rule"] == "service-wildcard")
-    assert wide["instead"][0]["Resource"] == [endpoint]
+    found = {(each["rule"], each["document"]): each for each in json.loads(done.stdout)}
+    (narrower,) = found["service-wildcard", "logs"]["instead"]
+    assert narrower["Action"] == ["logs:CreateLogGroup"]
+    assert narrower["Resource"] == [f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:mine:*"]
+    assert found["unused", "rest"]["remedy"] == "Remove the statement"
 
 
 def test_plain_boto3_puts_the_narrower_policy_in_place_and_the_finding_is_gone(state: State) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -90,11 +91,15 @@ def test_two_processes_by_torchrun_leave_one_artifact(
 ) -> None:
     data = job.data if trainable == "head" else few  # a backbone that has changed is quantised anew
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    settings = ("epochs=1", "batch_size=16", f"trainable={trainable}")
+    settings = ("epochs=1", "batch_size=6", f"trainable={trainable}")
     arguments = command(data, tmp_path, *settings, start=torchrun)
     subprocess.run(arguments, check=True, env=environment(cache), capture_output=True, timeout=300)
-    card = artifact.load(tmp_path / "model").card
-    assert card.hyperparameters["trainable"] == trainable
+    made = artifact.load(tmp_path / "model")
+    assert made.card.hyperparameters["trainable"] == trainable
+    before, after = artifact.load(job.model).weights().tensors, made.weights().tensors
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert {name.split(".")[0] for name in changed} == ({"layer4"} if trainable == "layer4" else set())
+    assert "layer4.2.bn3.running_mean" not in changed  # batch norms stay in eval mode
 
 
 class TestUnderTheContract:

@@ -13,7 +13,7 @@ import pytest
 
 from kennel import metrics
 from kennel.aws.shapes import problems
-from kennel.cloud import endpoint, function_requests, names, roles, scaling_requests, training, tuning
+from kennel.cloud import endpoint, function_requests, names, scaling_requests, training, tuning
 from kennel.cloud.debugger import Debugging, rules_image
 from kennel.cloud.endpoint import EndpointPlan
 from kennel.cloud.function_requests import FunctionPlan
@@ -206,7 +206,7 @@ def test_the_functions_log_is_kept_as_long_as_asked() -> None:
 
 
 def test_every_golden_file_is_some_requests() -> None:
-    others = {"invoke", "role-training", "role-endpoint", "role-function"}
+    others = {"invoke"}
     assert {path.stem for path in GOLDEN.glob("*.json")} == {*REQUESTS, *FUNCTION_REQUESTS, *SCALING_REQUESTS, *others}
 
 
@@ -336,42 +336,6 @@ class TestDeciding:
             endpoint.decide(DEPLOY, found)
 
 
-class TestRoles:
-    @pytest.mark.parametrize(
-        ("name", "made"),
-        [("training", roles.training_role), ("endpoint", roles.endpoint_role), ("function", roles.function_role)],
-    )
-    def test_policies_are_the_golden_ones(self, name: str, made: Any) -> None:
-        role = made(cloud())
-        golden(f"role-{name}", {"name": role.name, "trust": role.trust, "policy": role.policy})
-
-    @pytest.mark.parametrize("made", [roles.training_role, roles.endpoint_role])
-    def test_nothing_is_allowed_on_everything_but_what_has_no_resource(self, made: Any) -> None:
-        broad = [each for each in made(cloud()).policy["Statement"] if each["Resource"] == ["*"]]
-        assert [each["Action"] for each in broad] == [["ecr:GetAuthorizationToken"], ["cloudwatch:PutMetricData"]]
-        assert "Condition" in broad[1]
-
-    def test_the_function_may_ask_one_endpoint_and_write_one_log_and_no_more(self) -> None:
-        statements = roles.function_role(cloud()).policy["Statement"]
-        assert [each["Action"] for each in statements] == [
-            ["sagemaker:InvokeEndpoint"], ["logs:CreateLogStream", "logs:PutLogEvents"]
-        ]  # fmt: skip
-        assert statements[0]["Resource"] == [f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:endpoint/kennel"]
-        with_bucket = roles.function_role(cloud(function={"s3_bucket": "dogs"})).policy["Statement"]
-        assert with_bucket[2]["Resource"] == ["arn:aws:s3:::dogs/*"]
-
-    @pytest.mark.parametrize("made", [roles.training_role, roles.endpoint_role, roles.function_role])
-    def test_policies_are_as_short_as_iam_takes_them(self, made: Any) -> None:
-        role = made(cloud(project="a" * 16, bucket="b" * 63, images={"training": "i" * 200, "serving": "i" * 200}))
-        assert len(json.dumps(role.policy)) < 10_240
-        assert len(json.dumps(role.trust)) < 2048
-
-    def test_another_partition_has_other_arns(self) -> None:
-        text = json.dumps(roles.training_role(cloud("cn-north-1")).policy)
-        assert "arn:aws-cn:s3:::" in text
-        assert "arn:aws:" not in text
-
-
 class TestImages:
     def test_a_registry_is_an_accounts_in_a_region(self) -> None:
         assert registry(cloud("eu-west-1")) == f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"
@@ -442,12 +406,3 @@ class TestDebugger:
     def test_a_tuning_jobs_definition_has_none_of_it(self) -> None:
         request = tuning.tuning_request(replace(TUNE, training=WATCHED))
         assert not {"DebugHookConfig", "ProfilerConfig"} & set(request["TrainingJobDefinition"])
-
-    def test_the_role_may_stop_jobs_only_where_a_rule_shall(self) -> None:
-        def actions(**settings: Any) -> list[str]:
-            policy = roles.training_role(cloud(debugger=Debugger(**settings))).policy
-            return [action for each in policy["Statement"] for action in each["Action"]]
-
-        assert "sagemaker:StopTrainingJob" in actions(stop_on=("Overfit",))
-        assert "sagemaker:StopTrainingJob" not in actions()
-        assert len(actions(enabled=False)) < len(actions())

@@ -19,8 +19,10 @@ from typing import Any
 import pytest
 
 from fixtures_hosting import Processes
-from kennel.cloud import endpoint, roles, scaling, teardown, watch
+from kennel.cloud import endpoint, scaling, teardown, watch
+from kennel.cloud.bucket import ensure_bucket
 from kennel.cloud.endpoint import EndpointPlan
+from kennel.cloud.iam.apply import ensure
 from kennel.cloud.prices import load
 from kennel.cloud.scaling import Activity, Alarm, Scaled
 from kennel.cloud.scaling_events import AlarmChanged, CountChanged, Look, MinuteTold, minutes, news
@@ -28,7 +30,6 @@ from kennel.cloud.scaling_requests import Change, Found, ScalingPlan, changes, p
 from kennel.cloud.scaling_target import SERVICE, about, targets
 from kennel.cloud.session import Cloud, connect
 from kennel.cloud.status import ENDPOINT, status
-from kennel.cloud.storage import ensure_bucket
 from kennel.errors import KennelError, SettingError, stop_on_signals
 from kennel.local.home import state
 from kennel.settings import Settings, parse
@@ -265,7 +266,7 @@ def deployed(cloud: Cloud) -> EndpointPlan:
         config="kennel-config-1",
         image=f"{cloud.account}.dkr.ecr.us-east-1.amazonaws.com/kennel-serving:latest",
         artifact=f"s3://{cloud.bucket}/model.tar.gz",
-        role=roles.ensure(cloud, roles.endpoint_role(cloud)),
+        role=ensure(cloud, "endpoint"),
         instance_type="ml.m5.large",
         instances=1,
         startup_s=60,

@@ -15,19 +15,21 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
-from botocore.exceptions import ClientError
+from moto.iam.access_control import PermissionResult
+from moto.s3 import models
 from moto.server import ThreadedMotoServer
 from urllib3 import HTTPResponse
 
-from kennel.cloud import endpoint, registry, roles, training, transfers, tuning
+from kennel.cloud import endpoint, registry, training, transfers, tuning
+from kennel.cloud.bucket import ensure_bucket
 from kennel.cloud.endpoint import EndpointPlan
 from kennel.cloud.session import Cloud, connect
-from kennel.cloud.storage import S3Uri, download, ensure_bucket, exists, upload_file, upload_folder
+from kennel.cloud.storage import S3Uri, download, exists, upload_file, upload_folder
 from kennel.cloud.training import Channel, TrainingPlan
 from kennel.cloud.tuning import TuningPlan
 from kennel.errors import DataError, KennelError, ServerError, Stopped
 from kennel.progress import Advance, Progress
-from kennel.settings import Settings, Training, Tuning, parse
+from kennel.settings import Settings, Training, Tuning
 
 KEYS = ("AKIAKENNEL", "secret")
 ACCOUNT = "123456789012"
@@ -44,6 +46,14 @@ DEPLOY = EndpointPlan(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
+    """It speaks HTTP, and takes a policy that allows TLS only for one that allows nothing: it is told not to."""
+    bucket = vars(models)["FakeBucket"]
+    obeyed = bucket.get_permission
+
+    def permission(self: Any, *asked: str) -> Any:
+        return PermissionResult.NEUTRAL if b"SecureTransport" in (self.policy or b"") else obeyed(self, *asked)
+
+    bucket.get_permission = permission
     served = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     served.start()
     yield "http://{}:{}".format(*served.get_host_and_port())
@@ -69,7 +79,7 @@ def sides(server: str) -> dict[str, Cloud]:
 
 @pytest.fixture
 def cloud(url: str, sides: dict[str, Cloud]) -> Cloud:
-    """As on AWS. This S3 speaks HTTP, and keeps a policy that allows TLS only: nothing can be stored."""
+    """As on AWS."""
     return sides["aws"]
 
 
@@ -309,65 +319,6 @@ class TestFiles:
         assert str(S3Uri.parse("s3://dogs") / "1.jpg") == "s3://dogs/1.jpg"
 
 
-class TestBucket:
-    def test_it_is_private_encrypted_tidy_tagged_and_only_by_tls(self, cloud: Cloud) -> None:
-        s3, bucket = cloud.client("s3"), ensure_bucket(cloud)
-        block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
-        assert block == dict.fromkeys(block, True)
-        assert len(block) == 4
-        (rule,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
-        assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
-        (rule,) = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
-        assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 3}
-        assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == [{"Key": "project", "Value": "kennel"}]
-        (statement,) = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
-        assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
-        assert "Status" not in s3.get_bucket_versioning(Bucket=bucket)
-
-    def test_the_second_time_nothing_is_written(self, cloud: Cloud) -> None:
-        bucket = ensure_bucket(cloud)
-        with requests(cloud) as sent:
-            assert ensure_bucket(cloud) == bucket
-        assert sent == ["HeadBucket", "GetBucketTagging"]
-
-    @pytest.mark.parametrize(("region", "place"), [("us-east-1", None), ("eu-central-1", "eu-central-1")])
-    def test_it_lies_in_the_region(self, url: str, region: str, place: str | None) -> None:
-        cloud = connect("aws", Settings(region=region), url, KEYS)
-        bucket = ensure_bucket(cloud)
-        assert bucket == f"kennel-{region}-{ACCOUNT}"
-        assert cloud.client("s3").get_bucket_location(Bucket=bucket)["LocationConstraint"] == place
-
-    def test_one_whose_making_was_ended_is_finished(self, cloud: Cloud) -> None:
-        cloud.client("s3").create_bucket(Bucket=cloud.bucket)
-        ensure_bucket(cloud)
-        assert cloud.client("s3").get_bucket_tagging(Bucket=cloud.bucket)["TagSet"]
-
-    def test_one_that_the_user_had_is_left_as_it_is(self, url: str) -> None:
-        cloud = connect("aws", Settings(bucket="of-the-user"), url, KEYS)
-        cloud.client("s3").create_bucket(Bucket="of-the-user")
-        assert ensure_bucket(cloud) == "of-the-user"
-        with pytest.raises(ClientError, match="NoSuchTagSet"):
-            cloud.client("s3").get_bucket_tagging(Bucket="of-the-user")
-
-    def test_one_of_somebody_else_is_refused(self, cloud: Cloud) -> None:
-        """This S3 has one owner only, so AWS's answer to a HEAD with another one is put in its place."""
-
-        def forbid(request: Any, **more: Any) -> AWSResponse:
-            assert request.headers["x-amz-expected-bucket-owner"].decode() == ACCOUNT
-            return AWSResponse(request.url, 403, {}, HTTPResponse(BytesIO()))
-
-        events = cloud.client("s3").meta.events
-        events.register("before-send.s3.HeadBucket", forbid)
-        with pytest.raises(KennelError, match=f"the bucket {cloud.bucket} belongs to somebody else") as caught:
-            ensure_bucket(cloud)
-        events.unregister("before-send.s3.HeadBucket", forbid)
-        assert "kennel.toml" in caught.value.remedy
-
-    def test_the_local_one_needs_no_tls(self, local: Cloud) -> None:
-        with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
-            local.client("s3").get_bucket_policy(Bucket=local.bucket)
-
-
 class TestConnecting:
     def test_the_account_is_asked_for(self, cloud: Cloud) -> None:
         assert (cloud.side, cloud.region, cloud.account) == ("aws", "us-east-1", ACCOUNT)
@@ -460,31 +411,6 @@ class TestImages:
         assert registry.image_uri(local, "kennel-serving:1a2b") == f"{base}/kennel-serving:1a2b"
         push("1a2b")
         assert registry.image_uri(local, "kennel-training") == f"{base}/kennel-training:1a2b"
-
-
-class TestRoles:
-    def test_one_is_made_with_its_policy_and_waited_for(self, cloud: Cloud) -> None:
-        waited: list[float] = []
-        role = roles.training_role(cloud)
-        assert roles.ensure(cloud, role, waited.append) == f"arn:aws:iam::{ACCOUNT}:role/kennel-training"
-        assert waited == [roles.PROPAGATION_SECONDS]
-        found = cloud.client("iam").get_role_policy(RoleName=role.name, PolicyName=roles.policy_name(cloud))
-        assert found["PolicyDocument"] == role.policy
-        assert roles.ensure(cloud, role, waited.append)
-        assert len(waited) == 1
-
-    def test_the_policy_of_ours_follows_the_settings(self, cloud: Cloud, url: str) -> None:
-        roles.ensure(cloud, roles.endpoint_role(cloud), lambda seconds: None)
-        moved = connect("aws", parse({"images": {"serving": "other"}}), url, KEYS)
-        roles.ensure(moved, roles.endpoint_role(moved), lambda seconds: None)
-        found = cloud.client("iam").get_role_policy(RoleName="kennel-endpoint", PolicyName=roles.policy_name(cloud))
-        assert found["PolicyDocument"] == roles.endpoint_role(moved).policy
-
-    def test_one_of_somebody_else_is_used_as_it_is(self, cloud: Cloud) -> None:
-        iam = cloud.client("iam")
-        made = iam.create_role(RoleName="kennel-training", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-        assert roles.ensure(cloud, roles.training_role(cloud)) == made
-        assert iam.list_role_policies(RoleName="kennel-training")["PolicyNames"] == []
 
 
 def left_behind(cloud: Cloud, job: str) -> None:
@@ -612,7 +538,7 @@ class TestInvoking:
 
 def test_the_command_line_starts_without_boto3() -> None:
     code = (
-        "import sys, kennel.cloud.storage, kennel.cloud.tuning, kennel.cloud.endpoint, kennel.cloud.roles\n"
+        "import sys, kennel.cloud.storage, kennel.cloud.tuning, kennel.cloud.endpoint, kennel.cloud.iam.apply\n"
         "assert not [name for name in sys.modules if name.startswith(('boto', 's3transfer', 'moto', 'torch'))]"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,11 +13,11 @@ from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
 from kennel.cloud import removal
+from kennel.cloud.bucket import ensure_bucket
 from kennel.cloud.prices import Prices, Region
 from kennel.cloud.removal import ORDER, Removal
 from kennel.cloud.session import Cloud
 from kennel.cloud.status import idle_since, status
-from kennel.cloud.storage import ensure_bucket
 from kennel.cloud.teardown import carry_out, in_order, plan, verify
 from kennel.settings import Settings, parse
 

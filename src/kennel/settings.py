@@ -19,6 +19,7 @@ InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
 DebuggerRule = Literal[
     "VanishingGradient", "Overfit", "Overtraining", "PoorWeightInitialization", "LowGPUUtilization", "CPUBottleneck"
 ]
+RoleName = Annotated[str, Field(pattern=r"^[\w+=,.@-]{0,64}$")]
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[a-zA-Z0-9.-]+(:\d+)?)$")]
 Seconds = Annotated[int, Field(ge=1, le=2_419_200)]
 Cooldown = Annotated[int, Field(ge=0, le=86_400)]
@@ -46,11 +47,14 @@ class Images(Section):
 
 
 class Roles(Section):
-    """Names of IAM roles; "" derives PROJECT-training, -endpoint, -function. Made and scoped where they are missing."""
+    """Names of IAM roles; "" derives PROJECT-training, PROJECT-endpoint and so on. `kennel iam` shows, makes them."""
 
-    training: str = ""
-    endpoint: str = ""
-    function: str = ""
+    training: RoleName = ""
+    endpoint: RoleName = ""
+    function: RoleName = ""
+    instance: RoleName = ""
+    deployer: RoleName = ""
+    builder: RoleName = ""
 
 
 class Training(Section):
@@ -193,6 +197,13 @@ class Function(Section):
         return self
 
 
+class Iam(Section):
+    """assume: on AWS, what `kennel run` does is done as this role: `deployer`, or "" for the caller's own credentials.
+    On the local AWS it is always done as the deployer."""
+
+    assume: Literal["", "deployer"] = ""
+
+
 class Local(Section):
     """The local AWS. home: "" is the user's own state folder; port: 0 takes a free one. concurrency: executions of
     functions at a time; AWS gives an account 1000 at first. Each that asks an endpoint holds two of the server's 240
@@ -218,6 +229,7 @@ class Settings(Section):
     endpoint: Endpoint = Endpoint()
     scaling: Scaling = Scaling()
     function: Function = Function()
+    iam: Iam = Iam()
     local: Local = Local()
 
     @model_validator(mode="after")
@@ -248,6 +260,18 @@ class Settings(Section):
     @property
     def function_role(self) -> str:
         return self.roles.function or f"{self.project}-function"
+
+    @property
+    def instance_role(self) -> str:
+        return self.roles.instance or f"{self.project}-instance"
+
+    @property
+    def deployer_role(self) -> str:
+        return self.roles.deployer or f"{self.project}-deployer"
+
+    @property
+    def builder_role(self) -> str:
+        return self.roles.builder or f"{self.project}-builder"
 
     @property
     def features_once(self) -> bool:

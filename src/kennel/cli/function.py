@@ -102,11 +102,11 @@ def logs(on: On = "local", settings_file: SettingsFile = None) -> None:
 
 
 def _plan(cloud: Cloud) -> FunctionPlan:
-    from kennel.cloud import roles
     from kennel.cloud.function_requests import plan_of
+    from kennel.cloud.iam.apply import ensure
     from kennel.cloud.package import package
 
-    return plan_of(cloud.settings, roles.ensure(cloud, roles.function_role(cloud)), package())
+    return plan_of(cloud.settings, ensure(cloud, "function"), package())
 
 
 def _agree(cloud: Cloud, yes: bool) -> None:

@@ -56,13 +56,23 @@ def run(
     settings = settings_of.load(settings_file)
     before = record.resumed(out_folder, on) if resume else None
     settings = _with_jobs(settings, before.jobs if before else jobs)
-    with connected(on, settings, keep) as cloud:
+    with connected(on, settings, keep) as own:
+        cloud = _acting(own)
         _agree(cloud, yes)
         begun = before or record.begin(out_folder, on, data or _at_hand(), jobs)
         summary = Story(Stage(cloud, begun, out_folder, progress(), _ask_to_stop)).tell(until)
     print_json(summary.as_json()) if as_json else _print(summary)
     if endpoint := summary.addresses.get("endpoint"):
         _print_next(on, endpoint, keep)
+
+
+def _acting(cloud: Cloud) -> Cloud:
+    """On the local AWS its owner administers it, and the story is told by the deployer."""
+    from kennel.cloud.iam.acting import as_deployer, prepared
+
+    if cloud.side == "local":
+        prepared(cloud)
+    return as_deployer(cloud) if cloud.side == "local" or cloud.settings.iam.assume else cloud
 
 
 def _with_jobs(settings: Settings, jobs: int | None) -> Settings:

@@ -17,7 +17,7 @@ from kennel.cli.local import On, SettingsFile, there
 from kennel.errors import KennelError, SettingError
 
 if TYPE_CHECKING:
-    from kennel.cloud.scaling import Scaled
+    from kennel.cloud.scaling import Activity, Scaled
     from kennel.cloud.scaling_events import ScalingEvent
     from kennel.cloud.scaling_requests import Change
     from kennel.cloud.session import Cloud
@@ -143,7 +143,12 @@ def line_of(event: ScalingEvent, target: float | None) -> str:
             counted = f"{current}" if current == desired else f"{current} of {desired}"
             return f"       instances: {counted} ({least}–{most} allowed)"
         case Activity():
-            return f"       {event.status}: {event.description} {event.cause} {event.message}".rstrip()
+            return f"       {event.status}: {event.description}\n         {why(event)}"
+
+
+def why(activity: Activity) -> str:
+    """Its cause; of one that has not come true, what AWS says of that too."""
+    return activity.cause if activity.status == "Successful" else f"{activity.cause}. {activity.message}".strip()
 
 
 def event_json(event: ScalingEvent) -> dict[str, object]:
@@ -187,8 +192,7 @@ def _print_activities(found: Scaled) -> None:
         return
     table = Table("when", "status", "what", "why", show_edge=False)
     for each in found.activities:
-        why = f"{each.cause} {each.message}".strip()
-        table.add_row(f"{each.at.astimezone():%m-%d %H:%M:%S}", each.status, each.description, why)
+        table.add_row(f"{each.at.astimezone():%m-%d %H:%M:%S}", each.status, each.description, why(each))
     out.print(table)
 
 

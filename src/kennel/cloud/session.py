@@ -40,6 +40,9 @@ class Cloud:
     _make: Callable[[str], Any] = field(repr=False)
     _clients: dict[str, Any] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    caller: str = ""
+    """The ARN of whoever asks, as STS tells it."""
+    _act: Callable[[str, str], Cloud] | None = field(default=None, repr=False)
 
     def client(self, service: str) -> Any:
         """boto3's client of a service, always the same one."""
@@ -47,6 +50,15 @@ class Cloud:
             if service not in self._clients:
                 self._clients[service] = self._make(service)
             return self._clients[service]
+
+    def acting_as(self, role: str, session: str) -> Cloud:
+        """The same by sessions of a role, renewed as long as it is used. role: its ARN. Raises KennelError."""
+        assert self._act is not None, "only what connect() gives can take on a role"
+        return self._act(role, session)
+
+    def is_session_of(self, role: str) -> bool:
+        """Whether whoever asks has taken on the role of this name."""
+        return f":assumed-role/{role}/" in self.caller
 
     @property
     def bucket(self) -> str:
@@ -64,13 +76,31 @@ def connect(side: Side, settings: Settings, endpoint_url: str | None = None, key
     if side == "aws":
         _refuse_local_address(os.environ)
     with told(f"ask {'AWS' if side == 'aws' else 'the local AWS'} whose account this is"):
-        session, config = _session(side, settings.region, keys)
+        return _Way(side, settings, endpoint_url).by(keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How to reach a side, whoever asks."""
+
+    side: Side
+    settings: Settings
+    endpoint_url: str | None
+
+    def by(self, keys: Keys | None, assumed: Any = None) -> Cloud:
+        """assumed: botocore's credentials that renew themselves."""
+        session, config = _session(self.side, self.settings.region, keys, assumed)
 
         def make(service: str) -> Any:
-            return session.client(service, endpoint_url=endpoint_url, config=config)
+            return session.client(service, endpoint_url=self.endpoint_url, config=config)
 
-        account = str(make("sts").get_caller_identity()["Account"])
-    return Cloud(side, settings.region, account, settings, make)
+        def act(role: str, name: str) -> Cloud:
+            with told(f"act as {role}"):
+                return self.by(None, _renewed(make("sts"), role, name))
+
+        found = make("sts").get_caller_identity()
+        region, account = self.settings.region, str(found["Account"])
+        return Cloud(self.side, region, account, self.settings, make, caller=str(found["Arn"]), _act=act)
 
 
 def _refuse_local_address(environment: Mapping[str, str]) -> None:
@@ -116,7 +146,23 @@ def or_none(call: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         raise
 
 
-def _session(side: Side, region: str, keys: Keys | None) -> tuple[Any, Any]:
+def _renewed(sts: Any, role: str, name: str) -> Any:
+    """A role's session as botocore's credentials: asked for anew before it ends."""
+    from botocore.credentials import RefreshableCredentials
+
+    def ask() -> dict[str, Any]:
+        found = sts.assume_role(RoleArn=role, RoleSessionName=name)["Credentials"]
+        return {
+            "access_key": found["AccessKeyId"],
+            "secret_key": found["SecretAccessKey"],
+            "token": found["SessionToken"],
+            "expiry_time": found["Expiration"].isoformat(),
+        }
+
+    return RefreshableCredentials.create_from_metadata(metadata=ask(), refresh_using=ask, method="assume-role")
+
+
+def _session(side: Side, region: str, keys: Keys | None, assumed: Any = None) -> tuple[Any, Any]:
     """boto3's session and configuration. A user's profile, proxies and options are for AWS: none comes near the local
     one. An invocation may take 60 s."""
     import boto3
@@ -131,10 +177,12 @@ def _session(side: Side, region: str, keys: Keys | None) -> tuple[Any, Any]:
         tcp_keepalive=True,
         user_agent_extra=f"kennel/{__version__}",
     )
-    if side == "aws":
-        return boto3.Session(*(keys or ()), region_name=region), config
     files = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
-    apart: Any = {"profile": (None, None, None, None), **files}
-    local = Config(proxies={}, s3={"addressing_style": "path"}, use_fips_endpoint=False, use_dualstack_endpoint=False)
-    session = boto3.Session(*(keys or ()), region_name=region, botocore_session=botocore.session.Session(apart))
-    return session, config.merge(local)
+    apart: Any = {"profile": (None, None, None, None), **files} if side == "local" else None
+    session = botocore.session.Session(apart)
+    if assumed is not None:
+        vars(session)["_credentials"] = assumed  # what botocore would look for, found already
+    if side == "local":
+        paths: Any = {"addressing_style": "path"}
+        config = config.merge(Config(proxies={}, s3=paths, use_fips_endpoint=False, use_dualstack_endpoint=False))
+    return boto3.Session(*(keys or ()), region_name=region, botocore_session=session), config

@@ -1,25 +1,22 @@
-"""The project's bucket and what lies in it: folders up, artifacts down, nothing sent twice.
+"""What lies in the project's bucket: folders up, artifacts down, nothing sent twice.
 
 Every call names the bucket's owner, so that a name which somebody else took first gets nothing from us.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kennel.aws.arns import partition_of
 from kennel.cloud.session import Cloud, code_of, told
 from kennel.cloud.transfers import Upload, options, send
 from kennel.errors import DataError, KennelError
 from kennel.progress import Progress
 
 LARGEST_DOWNLOAD = 10 << 30
-ABANDONED_DAYS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +39,6 @@ class S3Uri:
 
     def __truediv__(self, name: str) -> S3Uri:
         return S3Uri(self.bucket, f"{self.key.rstrip('/')}/{name}" if self.key else name)
-
-
-def ensure_bucket(cloud: Cloud) -> str:
-    """The project's bucket, made where it is missing; its name. A bucket that the user named and had is left as it is.
-
-    Raises KennelError where the name is somebody else's.
-    """
-    from botocore.exceptions import ClientError
-
-    bucket, s3 = cloud.bucket, cloud.client("s3")
-    with told(f"use the bucket {bucket}"):
-        try:
-            s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=cloud.account)
-        except ClientError as error:
-            if code_of(error) in ("403", "AccessDenied"):
-                raise _taken(bucket) from error
-            if code_of(error) not in ("404", "NoSuchBucket"):
-                raise
-            _create(cloud, bucket)
-            return bucket
-        if not cloud.settings.bucket and not _is_ours(cloud, bucket):
-            _furnish(cloud, bucket)  # ended between its creation and here
-    return bucket
 
 
 def upload_folder(cloud: Cloud, folder: Path, prefix: str, progress: Progress) -> S3Uri:
@@ -123,80 +97,6 @@ def exists(cloud: Cloud, uri: S3Uri) -> bool:
                 return False
             raise
     return True
-
-
-# --- the bucket -------------------------------------------------------------------------------------------------
-
-
-def _create(cloud: Cloud, bucket: str) -> None:
-    """us-east-1 alone must not be named as a location."""
-    s3 = cloud.client("s3")
-    place = {} if cloud.region == "us-east-1" else {"LocationConstraint": cloud.region}
-    options: dict[str, Any] = {"CreateBucketConfiguration": place} if place else {}
-    try:
-        s3.create_bucket(Bucket=bucket, ObjectOwnership="BucketOwnerEnforced", **options)
-    except s3.exceptions.BucketAlreadyExists as error:
-        raise _taken(bucket) from error
-    except s3.exceptions.BucketAlreadyOwnedByYou:
-        pass  # another process of ours was faster
-    s3.get_waiter("bucket_exists").wait(Bucket=bucket, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
-    _furnish(cloud, bucket)
-
-
-def _furnish(cloud: Cloud, bucket: str) -> None:
-    """What a bucket of ours has. The tags come last: they say that the rest is there.
-
-    Versioning stays off: what matters lies under names that follow from its content, and old versions cost unseen.
-    """
-    s3, mine = cloud.client("s3"), {"Bucket": bucket, "ExpectedBucketOwner": cloud.account}
-    blocks = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-    s3.put_public_access_block(**mine, PublicAccessBlockConfiguration=dict.fromkeys(blocks, True))
-    encryption = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
-    s3.put_bucket_encryption(**mine, ServerSideEncryptionConfiguration=encryption)
-    s3.put_bucket_lifecycle_configuration(**mine, LifecycleConfiguration={"Rules": [_abandoned()]})
-    if cloud.side == "aws":  # the local AWS speaks HTTP on loopback: there this would refuse everything
-        s3.put_bucket_policy(**mine, Policy=json.dumps(_only_by_tls(cloud, bucket)))
-    s3.put_bucket_tagging(**mine, Tagging={"TagSet": cloud.settings.tags()})
-
-
-def _abandoned() -> dict[str, Any]:
-    """Parts of an upload that was killed are stored, and paid for, until somebody removes them."""
-    return {
-        "ID": "abandoned-uploads",
-        "Status": "Enabled",
-        "Filter": {"Prefix": ""},
-        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": ABANDONED_DAYS},
-    }
-
-
-def _only_by_tls(cloud: Cloud, bucket: str) -> dict[str, Any]:
-    arn = f"arn:{partition_of(cloud.region)}:s3:::{bucket}"
-    statement = {
-        "Sid": "OnlyByTls",
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": "s3:*",
-        "Resource": [arn, f"{arn}/*"],
-        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-    }
-    return {"Version": "2012-10-17", "Statement": [statement]}
-
-
-def _is_ours(cloud: Cloud, bucket: str) -> bool:
-    from botocore.exceptions import ClientError
-
-    try:
-        found = cloud.client("s3").get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=cloud.account)
-    except ClientError as error:
-        if code_of(error) == "NoSuchTagSet":
-            return False
-        raise
-    return all(tag in found["TagSet"] for tag in cloud.settings.tags())
-
-
-def _taken(bucket: str) -> KennelError:
-    remedy = "Set another name as bucket in kennel.toml, or ask for s3:ListBucket if it is yours"
-    return KennelError(f"the bucket {bucket} belongs to somebody else, or you may not see it", remedy)
 
 
 # --- files ------------------------------------------------------------------------------------------------------

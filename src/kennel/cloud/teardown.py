@@ -13,6 +13,7 @@ from itertools import groupby
 from kennel.cloud import names
 from kennel.cloud.function_requests import ALIAS
 from kennel.cloud.function_requests import GROUP as FUNCTION_LOGS
+from kennel.cloud.iam import place_of, roles_of
 from kennel.cloud.registry import repository_of
 from kennel.cloud.removal import (
     ALIASES,
@@ -176,8 +177,7 @@ def _storage(cloud: Cloud) -> Iterator[Removal]:
 
 def _roles(cloud: Cloud) -> Iterator[Removal]:
     iam = cloud.client("iam")
-    mine = {cloud.settings.training_role, cloud.settings.endpoint_role, cloud.settings.function_role}
-    for name in sorted(mine):
+    for name in sorted(role.name for role in roles_of(place_of(cloud))):
         try:
             carried = iam.get_role(RoleName=name)["Role"].get("Tags", [])
         except iam.exceptions.NoSuchEntityException:

@@ -37,8 +37,10 @@ SETTLED = frozenset({"InService", "Failed", "OutOfService", "UpdateRollbackFaile
 RULES_WORK = frozenset({"InProgress", "Stopping"})
 POLL_S = {"local": 0.5, "aws": 5.0}
 LONGEST_S = 60.0
-SETTLE = {"local": timedelta(seconds=5), "aws": timedelta(seconds=60)}
-"""Until CloudWatch has all of a minute."""
+SCALING_POLL_S = {"local": 1.0, "aws": 15.0}
+"""Eight requests a look, and what is looked at changes by the minute."""
+SETTLE = {"local": timedelta(), "aws": timedelta(seconds=60)}
+"""Until CloudWatch has all of a minute; the local AWS puts it there at once when it is over."""
 LOST_TIMES = 8
 """So often in a row nobody may answer; with AWS's pace that is five minutes."""
 
@@ -155,7 +157,7 @@ def scaling(
         before[:] = [found]
         return minutes is not None and moment - begun >= timedelta(minutes=minutes)
 
-    _until(look, _pace(cloud, None, sleep))
+    _until(look, _pace(cloud, SCALING_POLL_S[cloud.side], sleep))
 
 
 def _minutes(cloud: Cloud, name: str, now: datetime) -> tuple[MinuteTold, ...]:

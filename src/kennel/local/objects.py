@@ -42,6 +42,7 @@ class ObjectStore:
     """Keeps S3's objects for moto, and implements parts.Objects."""
 
     def __init__(self, folder: Path, moto: Moto) -> None:
+        from moto.iam.access_control import PermissionResult
         from moto.s3 import models
 
         self._moto = moto
@@ -49,6 +50,8 @@ class ObjectStore:
         self._index = Index(folder / "index.sqlite")
         self._discarded = deque[tuple[float, str]]()
         vars(models)["FakeKey"] = key_class(self._bytes)
+        # moto obeys a bucket policy's Deny without its conditions; the gatekeeper obeys all of it
+        models.FakeBucket.get_permission = lambda bucket, action, resource: PermissionResult.NEUTRAL
         self._backend = models.s3_backends[ACCOUNT]["aws"]
         moto.kept_by("s3", self)
 

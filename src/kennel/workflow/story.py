@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from kennel.cloud import endpoint, function, names, prices, registry, roles, scaling, storage, training, tuning, watch
+from kennel.cloud import bucket, endpoint, function, names, prices, registry, scaling, storage, training, tuning, watch
 from kennel.cloud.debugger import Debugging
 from kennel.cloud.endpoint import EndpointPlan
 from kennel.cloud.events import Event, InstancesChanged, RuleTold, StatusChanged, TrialEnded
 from kennel.cloud.function_requests import plan_of
+from kennel.cloud.iam.apply import ensure
 from kennel.cloud.logs import LogLine, Notice
 from kennel.cloud.package import package
 from kennel.cloud.scaling_requests import plan_of as scaling_of
@@ -128,9 +129,9 @@ class Story:
         data, weights = self._data(), self._weights()
         packed = pictures.packed(data, self._stage.out / "packed", self._progress)
         with self._progress.step("bucket and roles"):
-            storage.ensure_bucket(self._cloud)
-            self._roles["training"] = roles.ensure(self._cloud, roles.training_role(self._cloud))
-            self._roles["endpoint"] = roles.ensure(self._cloud, roles.endpoint_role(self._cloud))
+            bucket.ensure_bucket(self._cloud)
+            self._roles["training"] = ensure(self._cloud, "training")
+            self._roles["endpoint"] = ensure(self._cloud, "endpoint")
         content = names.digest(data.digest)
         splits = {
             split: str(
@@ -216,7 +217,7 @@ class Story:
 
     def function(self) -> None:
         """What the public asks, in front of the endpoint; its address shows a page."""
-        role = roles.ensure(self._cloud, roles.function_role(self._cloud))
+        role = ensure(self._cloud, "function")
         plan = plan_of(self._settings, role, package())
         with self._progress.step(f"function {plan.name}"):
             done = function.deploy(self._cloud, plan, self._progress.say)

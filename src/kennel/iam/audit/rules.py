@@ -15,8 +15,10 @@ EVERYTHING = ("*", "*:*")
 FULL = re.compile(
     r"^arn:[\w-]+:iam::aws:policy/(?:.*/)?(AdministratorAccess.*|PowerUserAccess|IAMFullAccess|\w+-?\w*FullAccess\w*)$"
 )
-NARROWING = re.compile(r"^[a-z0-9-]+:(resourcetag/|buckettag/|existingobjecttag/|namespace$)")
-"""Condition keys that do what a resource would."""
+NARROWING = re.compile(
+    r"^[a-z0-9-]+:(resourcetag/|buckettag/|existingobjecttag/|(service-)?namespace$|sourceinstancearn$)"
+)
+"""Condition keys that do what a resource would, and all that can be asked where AWS makes up the id (an instance's)."""
 
 
 def full_access(known: Known, document: Document) -> Iterator[Finding]:
@@ -120,6 +122,8 @@ def _any_resource(known: Known, statement: Statement) -> Iterator[Finding]:
     groups: dict[Severity, list[str]] = {}
     for action in statement.actions:
         for each in () if is_wild(action) or action.lower() == "iam:passrole" else knowledge.expand(action):
+            if knowledge.level(each) == "Tagging" and any(":requesttag/" in key for key in statement.bound):
+                continue
             if any(any(meets(_plain(one), form) for form in knowledge.formats(each)) for one in _broad(statement)):
                 groups.setdefault(_weight(each, everywhere), []).append(each)
     for severity, actions in groups.items():

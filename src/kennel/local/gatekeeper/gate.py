@@ -98,9 +98,10 @@ class Gatekeeper:
         return self.weigh(access, known.caller, own, operation)
 
     def weigh(self, access: Access, caller: Caller, own: Policies, operation: str) -> Decision:
-        """own: without the policy of the resource, which is added here."""
+        """own: without the policy of the resource, which is added here where it has none."""
         try:
-            decision = evaluate(access, caller, replace(own, resource=self._of_resource(access)))
+            whole = own if own.resource is not None else replace(own, resource=self._of_resource(access))
+            decision = evaluate(access, caller, whole)
         except PolicyError:
             log.exception("a policy that cannot be evaluated refuses")
             decision = Decision(False, "no identity-based policy allows")
