@@ -191,7 +191,7 @@ def test_a_session_that_is_over_opens_nothing(tmp_path: Path) -> None:
     made = RoleBook(moto, "us-east-1", gate.trusts).keys("arn:aws:iam::123456789012:role/r", "session")
     keys = Credentials(*(made[f"AWS_{each}"] for each in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")))
     assert gate.asker(signed(keys=keys), "sagemaker").arn.endswith("assumed-role/r/session")
-    now[0] += SESSION_SECONDS + 1
+    now[0] += SESSION_SECONDS + 600
     for service, code in (("sagemaker", "ExpiredTokenException"), ("s3", "ExpiredToken"), ("iam", "ExpiredToken")):
         with pytest.raises(Refused) as caught:
             gate.asker(signed(service=service, keys=keys), service)
