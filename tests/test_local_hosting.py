@@ -640,11 +640,14 @@ def test_each_request_counts_by_the_instances_of_its_moment_and_in_its_minute() 
 
     hand = Hand()
     counted = Meter(hand)
-    counted.count("all", 200, 0.1, 0.0, instances=1)
-    counted.count("all", 200, 0.1, 0.0, instances=2)
+    counted.request("all", instances=1)
+    counted.request("all", instances=2)
     hand.at = 181.0
-    counted.count("all", 200, 0.1, 0.0, instances=4)
-    assert (counted.take("all", 120).shares, counted.take("all", 180).shares) == (1.5, 0.25)
+    counted.request("all", instances=4)
+    counted.answer("all", 200, 70.0, 0.0)
+    first, second = counted.take("all", 120), counted.take("all", 180)
+    assert (first.invocations, first.shares, first.answers) == (2, 1.5, 0)
+    assert (second.invocations, second.shares, second.answers) == (1, 0.25, 1)
     assert counted.take("all", 120).invocations == 0
 
 

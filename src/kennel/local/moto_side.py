@@ -75,7 +75,7 @@ class Moto:
         """Make moto's state what it was when the last server ended, however it ended."""
         with self.lock:
             entries = self._journal.read()
-            alive = [each for each in entries if not _has_expired(each)]
+            alive = [each for each in entries if each["service"] in SERVICES and not _has_expired(each)]
             if len(alive) < len(entries):
                 self._journal.write_anew(alive)
             for each in alive:

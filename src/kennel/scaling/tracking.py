@@ -113,7 +113,7 @@ def step(
     values: each policy's metric in the minute that has just ended, None where it has no data. count: the instances
     that the endpoint is to have. now: epoch seconds. changing: the endpoint is being changed, by scaling or a deploy.
     """
-    trackers = tuple(map(_observed, target.policies, scaler.trackers, values))
+    trackers = tuple(map(observed, target.policies, scaler.trackers, values))
     if trackers != scaler.trackers:
         scaler = Scaler(trackers, scaler.adjust)
     if changing:
@@ -140,7 +140,8 @@ def settled(target: Target, scaler: Scaler, decision: Decision, now: float, succ
     return scaler._replace(trackers=tuple(trackers))
 
 
-def _observed(policy: Policy, tracker: Tracker, value: float | None) -> Tracker:
+def observed(policy: Policy, tracker: Tracker, value: float | None) -> Tracker:
+    """After one more minute of a policy's metric: its alarms only."""
     high, low = observe(policy.high, tracker.high, value), observe(policy.low, tracker.low, value)
     if high is tracker.high and low is tracker.low:
         return tracker

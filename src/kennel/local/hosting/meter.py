@@ -14,10 +14,14 @@ NAMESPACE = "AWS/SageMaker"
 
 @dataclass(slots=True)
 class Minute:
-    """Of one variant. Seconds are sums over its invocations; shares: of 1 / instances, as each of them found it."""
+    """Of one variant: requests that came in it, and answers that went out in it, with their seconds as sums.
+
+    shares: of 1 / instances, as each request found it.
+    """
 
     invocations: int = 0
     shares: float = 0.0
+    answers: int = 0
     errors_4xx: int = 0
     errors_5xx: int = 0
     model_s: float = 0.0
@@ -25,19 +29,24 @@ class Minute:
 
 
 class Meter:
-    """Of one endpoint. clock: its `now` says in which minute an invocation is counted."""
+    """Of one endpoint. clock: its `now` says which minute it is."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self._lock = clock, threading.Lock()
         self._minutes: dict[tuple[str, float], Minute] = {}
 
-    def count(self, variant: str, status: int, model_s: float, overhead_s: float, instances: int) -> None:
-        """One invocation that reached the variant; status: the container's, 0 where it gave none."""
-        place = variant, self._clock.now() // MINUTE * MINUTE
+    def request(self, variant: str, instances: int) -> None:
+        """One that goes to the variant, however long it is going to take. instances: that the variant has."""
         with self._lock:
-            minute = self._minutes.setdefault(place, Minute())
+            minute = self._now(variant)
             minute.invocations += 1
             minute.shares += 1 / max(1, instances)
+
+    def answer(self, variant: str, status: int, model_s: float, overhead_s: float) -> None:
+        """status: the container's, 0 where it gave none."""
+        with self._lock:
+            minute = self._now(variant)
+            minute.answers += 1
             minute.errors_4xx += 400 <= status < 500
             minute.errors_5xx += status >= 500 or status == 0
             minute.model_s += model_s
@@ -53,6 +62,9 @@ class Meter:
         with self._lock:
             for place in [each for each in self._minutes if each[1] < before]:
                 del self._minutes[place]
+
+    def _now(self, variant: str) -> Minute:
+        return self._minutes.setdefault((variant, self._clock.now() // MINUTE * MINUTE), Minute())
 
 
 def publish(house: House, endpoint: str, variant: str, minute: Minute, time: float) -> None:
@@ -73,6 +85,6 @@ def data(minute: Minute) -> Iterator[tuple[str, float, str]]:
     yield "InvocationsPerInstance", minute.shares, "None"
     yield "Invocation4XXErrors", minute.errors_4xx, "None"
     yield "Invocation5XXErrors", minute.errors_5xx, "None"
-    if minute.invocations:
-        yield "ModelLatency", minute.model_s / minute.invocations * 1e6, "Microseconds"
-        yield "OverheadLatency", minute.overhead_s / minute.invocations * 1e6, "Microseconds"
+    if minute.answers:
+        yield "ModelLatency", minute.model_s / minute.answers * 1e6, "Microseconds"
+        yield "OverheadLatency", minute.overhead_s / minute.answers * 1e6, "Microseconds"

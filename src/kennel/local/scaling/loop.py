@@ -15,7 +15,7 @@ from kennel.local.scaling.alarms import report
 from kennel.local.scaling.book import Book
 from kennel.scaling import Decision, settled, step, words
 from kennel.scaling.schedule import due, parsed
-from kennel.scaling.tracking import IN_OF, into_bounds
+from kennel.scaling.tracking import IN_OF, into_bounds, observed
 
 LOG = logging.getLogger(__name__)
 LONGEST = IN_OF + 5
@@ -55,6 +55,19 @@ class Loop:
             if moved is not None:
                 self._begin(target, moved)
         self._book.keep(target)
+
+    def look_back(self, target: Document, name: str) -> None:
+        """A new alarm is judged at once by what its metric has been so far."""
+        if target["Minute"] is None:  # the last one that no tick can come for any more; the next one catches up
+            target["Minute"] = self._house.clock.now() // meter.MINUTE * meter.MINUTE - 2 * meter.MINUTE
+        last, policy, before = target["Minute"], target["Policies"][name], kept.scaler_of(target)
+        trackers, place = list(before.trackers), list(target["Policies"]).index(name)
+        for back in range(LONGEST, -1, -1):
+            value = self._monitoring.value(*kept.metric_of(target, policy), last - back * meter.MINUTE)
+            trackers[place] = observed(kept.policy_of(policy), trackers[place], value)
+        after = before._replace(trackers=tuple(trackers))
+        report(self._monitoring, self._values, target, before, after, last)
+        kept.remember(target, after)
 
     def settle(self) -> None:
         """Tell of changes that have come to their end."""
@@ -131,7 +144,8 @@ class Loop:
                 {"EndpointName": endpoint, "DesiredWeightsAndCapacities": wanted}
             )
         except Refused as refused:
-            self._end(target, now, f"{refused.message} (Service: SageMaker, Error Code: {refused.code})")
+            told = f"{refused.message} (Service: SageMaker, Error Code: {refused.code})"
+            self._end(target, now, told, cools=False)  # somebody else was quicker: a minute later is soon enough
 
     def _settle(self, target: Document) -> bool:
         """Whether a change came to its end."""
@@ -145,16 +159,14 @@ class Loop:
         if endpoint["EndpointStatus"] in ("Updating", "Creating"):
             return False
         there = _variant(target, endpoint).get("CurrentInstanceCount", 0)
-        reason = (
-            "" if there == _decision(target).to else endpoint.get("FailureReason") or "The count was changed by others"
-        )
+        reason = "" if there == _decision(target).to else endpoint.get("FailureReason") or f"The variant has {there}"
         self._end(target, endpoint["LastModifiedTime"], reason)
         return True
 
-    def _end(self, target: Document, at: float, failure: str = "") -> None:
+    def _end(self, target: Document, at: float, failure: str = "", cools: bool = True) -> None:
         decision, change = _decision(target), target["Change"]
         names = list(target["Policies"])
-        if change["Policy"] in names:
+        if cools and change["Policy"] in names:
             decision = decision._replace(policy=names.index(change["Policy"]))
             kept.remember(
                 target, settled(kept.rules_of(target), kept.scaler_of(target), decision, at, succeeded=not failure)

@@ -274,6 +274,7 @@ class Scaling:
         }
         target["Policies"][name] = policy
         alarms.put(self._monitoring, target, policy, now)
+        self._loop.look_back(target, name)
         self._book.keep(target)
 
     def _policy(self, target: Document, policy: Document) -> Document:
