@@ -198,7 +198,7 @@ def test_a_session_that_is_over_opens_nothing(tmp_path: Path) -> None:
         assert caught.value.code == code
     with pytest.raises(Refused) as elsewhere:
         gate.asker(signed(service="sagemaker"), "s3")
-    assert elsewhere.value.code == "InvalidAccessKeyId"
+    assert elsewhere.value.code == "SignatureDoesNotMatch"
 
 
 def _quoted(text: str, safe: str = "-_.~") -> str:
