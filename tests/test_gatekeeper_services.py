@@ -285,6 +285,24 @@ def test_rights_that_are_taken_away_meanwhile_are_missed_at_once(world: World) -
     assert "s3:PutObject" in training()["FailureReason"]
 
 
+def test_rules_whose_image_the_jobs_role_may_not_pull_are_in_error(world: World) -> None:
+    role = world.role("ruled", trust({"Service": "sagemaker.amazonaws.com"}), *NEEDED.values())
+    rule = {"RuleConfigurationName": "LossNotDecreasing", "RuleEvaluatorImage": RULES}
+    parameters = {"rule_to_invoke": "LossNotDecreasing"}
+    job = world.train(
+        "ruled",
+        role,
+        DebugHookConfig={"S3OutputPath": "s3://pictures/jobs"},
+        DebugRuleConfigurations=[{**rule, "RuleParameters": parameters}],
+    )
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    found = job["DebugRuleEvaluationStatuses"][0]
+    assert found["RuleEvaluationStatus"] == "Error"
+    assert "arn:aws:ecr:us-east-1:503895931360:repository/sagemaker-debugger-rules" in found["StatusDetails"]
+    denied = [each.action for each in world.of("training-job/ruled") if not each.allowed]
+    assert denied == ["ecr:BatchCheckLayerAvailability"]
+
+
 HOSTS = [
     allow("s3:GetObject", resource=f"{BUCKET}/model.tar.gz"),
     allow("ecr:GetAuthorizationToken"),

@@ -31,11 +31,11 @@ _READS = (
     "Validate",
     "Test",
 )
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _SECRETS = re.compile(
     r"(?<![^?&])(X-Amz-Security-Token|X-Amz-Signature|Password|NewPassword|OldPassword|PrivateKey)=[^&]*"
 )
 _SIGNATURE = re.compile(r"(Signature=|AWS [^:]+:)\S+")
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _KEPT_HEADERS = ("HTTP_HOST", "HTTP_AUTHORIZATION", "HTTP_X_", "HTTP_CONTENT_", "HTTP_SMITHY_PROTOCOL", "HTTP_ACCEPT")
 
 

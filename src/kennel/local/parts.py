@@ -384,11 +384,11 @@ class House:
     programs: Programs | None = None
     sessions: Sessions | None = None
     """These two are what functions need; without them there are none."""
-    monitoring: Monitoring | None = None
-    """What scaling needs; without it there is none."""
     actors: Actors | None = None
     actor: Actor | None = None
     """Who works in this house, if it is one that `acting_as` made."""
+    monitoring: Monitoring | None = None
+    """What scaling needs; without it there is none."""
 
     def arn(self, resource: str, service: str = "sagemaker") -> str:
         """`arn:aws:sagemaker:REGION:ACCOUNT:resource`. SageMaker's have small letters, whatever the name has."""

@@ -110,12 +110,13 @@ def _furnished(
     kept = _kept(home, region, held)
     runners = held.enter_context(closing(Choice(_setting(runner), home)))
     changes = Changes()
-    alarms = AlarmStore(home / "alarms", kept.moto, kept.metrics, region, changes)
-    alarms.load()
     tags = TagStore(home / "tags", changes)
     things = Things(kept.moto, region, tags)
-    calls = held.enter_context(closing(CallLog(home / "gatekeeper")))
-    gate = Gatekeeper(kept.moto, credentials(home), region, calls, things)
+    gate = Gatekeeper(
+        kept.moto, credentials(home), region, held.enter_context(closing(CallLog(home / "gatekeeper"))), things
+    )
+    alarms = AlarmStore(home / "alarms", kept.moto, kept.metrics, region, changes)
+    alarms.load()
     roles = RoleBook(kept.moto, region, gate.trusts)
     house = House(
         account=ACCOUNT,
@@ -147,8 +148,8 @@ def _furnished(
     json = [each for each in there if isinstance(each, JsonService)]
     shown = {name: each for service in rest for name, each in service.rest_operations().items()} | operations
     shown |= {name: each for service in json for name, each in service.json_operations().items()}
-    things.operations = shown
-    page = Page(house, shown, kept.logs.last_lines, _interrupt(there), calls.text)
+    things.know({"sagemaker": operations, **{each.service: each.rest_operations() for each in rest}})
+    page = Page(house, shown, kept.logs.last_lines, _interrupt(there), gate.calls.text)
     return house, Door(region, operations, _invocations(there), kept.moto, kept.objects, page, rest, json, gate)
 
 
