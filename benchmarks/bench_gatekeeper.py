@@ -119,9 +119,7 @@ def requests(seconds: float, home: Path) -> Table:
     moto = Moto(home)
     moto.start()
     calls = CallLog(home / "gatekeeper")
-    gate = Gatekeeper(
-        moto, ("AKIAADMINISTRATOR00000", "secret"), "us-east-1", calls, Things(moto, "us-east-1", NoTags())
-    )
+    gate = Gatekeeper(moto, ("administrator", "secret"), "us-east-1", calls, Things(moto, "us-east-1", NoTags()))
     keys = user(moto)
     table = Table(title=f"A request at the door, µs (one of {cores()} cores)")
     for name in ("request", "signature, who, context", "what it needs, decision, record", "both"):
