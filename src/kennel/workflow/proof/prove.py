@@ -11,6 +11,7 @@ from pathlib import Path
 from kennel.cloud.iam import ACTORS, Actor
 from kennel.cloud.iam.values import Role
 from kennel.cloud.names import digest
+from kennel.cloud.session import told
 from kennel.errors import KennelError
 from kennel.files import write_atomically
 from kennel.iam.record import Call
@@ -63,7 +64,8 @@ class _Work:
         step.ready(self.ground)
         before, started = len(self.ground.calls()), time.monotonic()
         try:
-            step.do(self.ground)
+            with told(f"do the step {step.name} with all that is allowed"):
+                step.do(self.ground)
         finally:
             self.calls[step.name] = self.ground.calls()[before:]
             self.seconds[step.name] = time.monotonic() - started

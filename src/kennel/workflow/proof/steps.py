@@ -29,7 +29,12 @@ from kennel.workflow import debugging
 from kennel.workflow.proof.ground import Ground
 
 SELECTION = {"tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 1}
-MANIFEST = {"schemaVersion": 2, "config": {"digest": f"sha256:{'0' * 64}"}, "layers": []}
+MANIFEST = {
+    "schemaVersion": 2,
+    "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+    "config": {"digest": f"sha256:{'0' * 64}"},
+    "layers": [],
+}
 Do = Callable[[Ground], None]
 LARGE = (16 << 20) + 1
 """Bytes: goes up in parts, so a listing does not tell whether it is the same file."""
@@ -183,31 +188,44 @@ def read_back(cloud: Cloud, group: str, prefix: str) -> None:
 
 def push(ground: Ground) -> None:
     """What scripts/build_push.sh asks ECR for, but the layers: as the builder."""
-    ecr, name = ground.acting("builder").client("ecr"), registry.repository_of(ground.settings.images.training)
+    ecr = ground.acting("builder").client("ecr")
     ecr.get_authorization_token()
-    ecr.create_repository(repositoryName=name, imageTagMutability="IMMUTABLE")
-    ecr.describe_repositories(repositoryNames=[name])
     rules = [{"rulePriority": 1, "selection": SELECTION, "action": {"type": "expire"}}]
-    ecr.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=json.dumps({"rules": rules}))
-    ecr.put_image(repositoryName=name, imageManifest=json.dumps(MANIFEST), imageTag="proof")
-    ecr.describe_images(repositoryName=name, imageIds=[{"imageTag": "proof"}])
-    ecr.batch_get_image(repositoryName=name, imageIds=[{"imageTag": "proof"}])
+    for name in repositories(ground):
+        ecr.create_repository(repositoryName=name, imageTagMutability="IMMUTABLE")
+        ecr.describe_repositories(repositoryNames=[name])
+        ecr.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=json.dumps({"rules": rules}))
+        ecr.put_image(repositoryName=name, imageManifest=json.dumps(MANIFEST), imageTag="proof")
+        ecr.describe_images(repositoryName=name, imageIds=[{"imageTag": "proof"}])
+        ecr.batch_get_image(repositoryName=name, imageIds=[{"imageTag": "proof"}])
 
 
-def no_repository(ground: Ground) -> None:
-    ecr, name = ground.admin.client("ecr"), registry.repository_of(ground.settings.images.training)
-    with suppress(ecr.exceptions.RepositoryNotFoundException):
-        ecr.delete_repository(repositoryName=name, force=True)
+def repositories(ground: Ground) -> list[str]:
+    images = ground.settings.images
+    return sorted({registry.repository_of(each) for each in (images.training, images.serving)})
+
+
+def no_repositories(ground: Ground) -> None:
+    ecr = ground.admin.client("ecr")
+    for name in repositories(ground):
+        with suppress(ecr.exceptions.RepositoryNotFoundException):
+            ecr.delete_repository(repositoryName=name, force=True)
+
+
+def empty_repositories(ground: Ground) -> None:
+    no_repositories(ground)
+    for name in repositories(ground):
+        ground.admin.client("ecr").create_repository(repositoryName=name)
 
 
 STEPS = (
     Step("roles and bucket", roles),
     Step("images", images),
     Step("upload", upload),
-    Step("push an image", push, no_repository, no_repository),
+    Step("push an image", push, no_repositories, no_repositories),
     Step("start and stop jobs", start, after=stop_all),
     Step("look at jobs", look, logged),
-    Step("overview", overview),
+    Step("overview", overview, empty_repositories, no_repositories),
     Step("a training job", job, no_log, stop_all),
     Step("from checkpoints", again, after=stop_all),
     Step("a job with rules", watched, after=stop_all),
