@@ -15,6 +15,8 @@ EVERYWHERE = {
     "numpy/[!_]*/tests/": "tests",
     "numpy/_core/tests/test_*.py": "tests; numpy.testing, which SciPy wants, imports a module beside them",
     "scipy/*/tests/": "tests",
+    "gevent/tests/": "tests, with private keys that a scanner of images would find",
+    "future/backports/test/": "tests, with private keys that a scanner of images would find",
     # Reading an exported graph takes only the `ir` frontend; features are computed on the CPU or by torch.
     "openvino/libs/libopenvino_intel_gpu_plugin.so": "Intel's GPUs",
     "openvino/libs/libopenvino_intel_npu_plugin.so": "Intel's NPUs",

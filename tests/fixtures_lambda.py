@@ -14,7 +14,10 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 
 from kennel.local.background import start_in_background, stop
 
@@ -195,6 +198,14 @@ def connected(environment: Mapping[str, str], service: str) -> Any:
     )
     config = Config(retries={"total_max_attempts": 1}, read_timeout=60, proxies={}, max_pool_connections=50)
     return session.client(service, endpoint_url=environment["AWS_ENDPOINT_URL"], config=config)
+
+
+def signed(method: str, url: str, service: str, environment: Mapping[str, str], body: bytes = b"") -> dict[str, str]:
+    """Headers by which any client of HTTP signs a request."""
+    request = AWSRequest(method, url, data=body)
+    keys = Credentials(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"])
+    SigV4Auth(keys, service, environment["AWS_REGION"]).add_auth(request)
+    return dict(request.headers.items())
 
 
 def role_in(environment: Mapping[str, str], name: str = "functions") -> str:

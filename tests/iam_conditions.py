@@ -94,6 +94,7 @@ NUMBERS = [
     Holds("NumericGreaterThanEquals", True, {"NumericGreaterThanEquals": {"aws:n": "10"}}, given(n="10")),
     Holds("an absent key is false", False, {"NumericLessThan": {"aws:n": "10"}}),
     Holds("what is no number matches none", False, {"NumericLessThan": {"aws:n": "10"}}, given(n="few")),
+    Holds("digits of other scripts are no number", False, {"NumericEquals": {"aws:n": "10"}}, given(n="１０")),
     Holds("infinity is no number", False, {"NumericGreaterThan": {"aws:n": "10"}}, given(n="Infinity")),
 ]
 

@@ -43,6 +43,7 @@ COMMANDS = [
 ]
 COMMANDS += ["local", "local up", "local down", "local status", "local env", "local interrupt"]
 COMMANDS += ["function", "function deploy", "function invoke", "function url", "function logs"]
+COMMANDS += ["scale", "scale apply", "scale status", "scale watch", "scale remove"]
 COMMANDS += ["artifact", "artifact show", "artifact prove", "artifact pack"]
 
 

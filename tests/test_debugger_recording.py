@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
+from kennel.cli.app import app
 from kennel.contract import Contract
 from kennel.debugger.configuration import ACTIVATION_INPUTS, collections, everything
 from kennel.debugger.evaluation import Evaluation, RuleConfig
@@ -316,6 +318,16 @@ class TestFolders:
             path.write_bytes(bytes(path.stat().st_size))
         verdicts = of_folder(folder, Debugger()).judge(over=True).verdicts
         assert {each.status for each in verdicts.values()} == {"Error"}
+
+    def test_the_command_ends_with_1_only_where_a_rule_cannot_judge(self, folder: Path, tmp_path: Path) -> None:
+        arguments = ["debug", str(folder), "--page", str(tmp_path / "page.html")]
+        shown = CliRunner().invoke(app, arguments, prog_name="kennel")
+        assert (shown.exit_code, "Error" in shown.stdout) == (0, False), shown.output
+        for path in (folder / "events").glob("*/*.tfevents"):
+            path.write_bytes(bytes(path.stat().st_size))
+        shown = CliRunner().invoke(app, [*arguments, "--json"], prog_name="kennel")
+        assert shown.exit_code == 1
+        assert json.loads(shown.stdout)["Overfit"]["status"] == "Error"
 
     def test_a_folder_that_holds_neither_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="neither tensors"):

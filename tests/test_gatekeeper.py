@@ -159,10 +159,10 @@ NO_POLICY = "because no identity-based policy allows the {0} action"
         (
             "ecr",
             "create_repository",
-            {"repositoryName": "r"},
+            {"repositoryName": "rr"},
             "AccessDeniedException",
             400,
-            f"ecr:CreateRepository on resource: arn:aws:ecr:us-east-1:{ACCOUNT}:repository/r",
+            f"ecr:CreateRepository on resource: arn:aws:ecr:us-east-1:{ACCOUNT}:repository/rr",
         ),
         ("cloudwatch", "describe_alarms", {}, "AccessDenied", 403, "cloudwatch:DescribeAlarms on resource: "),
         ("ec2", "describe_instances", {}, "UnauthorizedOperation", 403, "ec2:DescribeInstances on resource: *"),

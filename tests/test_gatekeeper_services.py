@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-import test_local_hosting
+import fixtures_hosting
 import test_local_training
 from fixtures_lambda import zipped
 from kennel.errors import Stopped, stop_on_signals
@@ -56,7 +56,7 @@ class Scripts:
 
     def __init__(self) -> None:
         self.name, self.interface = "process", "lo"
-        self._train, self._serve = test_local_training.Processes(), test_local_hosting.Processes()
+        self._train, self._serve = test_local_training.Processes(), fixtures_hosting.Processes()
 
     def choose(self, image: str) -> Runner:
         return self  # type: ignore[return-value]
@@ -122,10 +122,12 @@ class World(Account):
         sagemaker.create_training_job(**request | more)
         return self.over(lambda: sagemaker.describe_training_job(TrainingJobName=name), "TrainingJobStatus")
 
-    def over(self, describe: Any, member: str, ends: tuple[str, ...] = ("Completed", "Failed", "InService")) -> Any:
+    def over(
+        self, describe: Any, member: str, ends: tuple[str, ...] = ("Completed", "Failed", "InService")
+    ) -> dict[str, Any]:
         until = time.monotonic() + 60
         while time.monotonic() < until:
-            found = describe()
+            found: dict[str, Any] = describe()
             if found[member] in ends:
                 return found
             time.sleep(0.05)
@@ -141,8 +143,7 @@ class World(Account):
         variant = {"VariantName": "a", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
         sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
         sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-        found: dict[str, Any] = self.over(lambda: sagemaker.describe_endpoint(EndpointName=name), "EndpointStatus")
-        return found
+        return self.over(lambda: sagemaker.describe_endpoint(EndpointName=name), "EndpointStatus")
 
     def streams(self, group: str) -> list[str]:
         logs = self.client("logs")
@@ -282,6 +283,24 @@ def test_rights_that_are_taken_away_meanwhile_are_missed_at_once(world: World) -
     thread.join()
     assert training()["TrainingJobStatus"] == "Failed"
     assert "s3:PutObject" in training()["FailureReason"]
+
+
+def test_rules_whose_image_the_jobs_role_may_not_pull_are_in_error(world: World) -> None:
+    role = world.role("ruled", trust({"Service": "sagemaker.amazonaws.com"}), *NEEDED.values())
+    rule = {"RuleConfigurationName": "LossNotDecreasing", "RuleEvaluatorImage": RULES}
+    parameters = {"rule_to_invoke": "LossNotDecreasing"}
+    job = world.train(
+        "ruled",
+        role,
+        DebugHookConfig={"S3OutputPath": "s3://pictures/jobs"},
+        DebugRuleConfigurations=[{**rule, "RuleParameters": parameters}],
+    )
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    found = job["DebugRuleEvaluationStatuses"][0]
+    assert found["RuleEvaluationStatus"] == "Error"
+    assert "arn:aws:ecr:us-east-1:503895931360:repository/sagemaker-debugger-rules" in found["StatusDetails"]
+    denied = [each.action for each in world.of("training-job/ruled") if not each.allowed]
+    assert denied == ["ecr:BatchCheckLayerAvailability"]
 
 
 HOSTS = [

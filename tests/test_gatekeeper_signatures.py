@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -14,7 +15,13 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kennel.local.errors import Refused
+from kennel.local.gatekeeper import CallLog, Gatekeeper, Things
 from kennel.local.gatekeeper.signatures import Flawed, Signature
+from kennel.local.moto_side import SESSION_SECONDS, Moto
+from kennel.local.parts import Changes
+from kennel.local.roles import RoleBook
+from kennel.local.tags import TagStore
 
 KEYS = Credentials("AKIAEXAMPLEEXAMPLE12", "secret")
 SESSION = Credentials("ASIAEXAMPLEEXAMPLE12", "secret", "token/+=")
@@ -174,6 +181,24 @@ def test_any_name_of_an_object_and_any_query_hold(key: str, query: dict[str, str
     path = f"/bucket/{_quoted(key, '/~')}"
     check(signed(f"{path}?{text}" if text else path, "s3"))
     check(signed(f"{path}?{text}" if text else path, "lambda"))
+
+
+def test_a_session_that_is_over_opens_nothing(tmp_path: Path) -> None:
+    moto, now = Moto(tmp_path), [time.time()]
+    moto.start()
+    things, calls = Things(moto, "us-east-1", TagStore(tmp_path / "tags", Changes())), CallLog(tmp_path / "calls")
+    gate = Gatekeeper(moto, ("AKIAOWN", "secret"), "us-east-1", calls, things, lambda: now[0])
+    made = RoleBook(moto, "us-east-1", gate.trusts).keys("arn:aws:iam::123456789012:role/r", "session")
+    keys = Credentials(*(made[f"AWS_{each}"] for each in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")))
+    assert gate.asker(signed(keys=keys), "sagemaker").arn.endswith("assumed-role/r/session")
+    now[0] += SESSION_SECONDS + 600
+    for service, code in (("sagemaker", "ExpiredTokenException"), ("s3", "ExpiredToken"), ("iam", "ExpiredToken")):
+        with pytest.raises(Refused) as caught:
+            gate.asker(signed(service=service, keys=keys), service)
+        assert caught.value.code == code
+    with pytest.raises(Refused) as elsewhere:
+        gate.asker(signed(service="sagemaker"), "s3")
+    assert elsewhere.value.code == "SignatureDoesNotMatch"
 
 
 def _quoted(text: str, safe: str = "-_.~") -> str:

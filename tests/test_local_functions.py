@@ -21,7 +21,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from fixtures_lambda import FUNCTION, Gate, Lambda, connected, role_in, zipped
+from fixtures_lambda import FUNCTION, Gate, Lambda, connected, role_in, signed, zipped
 from kennel.local.background import start_in_background, stop
 from kennel.local.home import state
 
@@ -163,7 +163,7 @@ class TestFunctions:
         arn = f"arn:aws:lambda:us-east-1:123456789012:function:{function}"
         for name in (function, f"123456789012:function:{function}", arn, f"{arn}:$LATEST"):
             assert lambda_.client.get_function_configuration(FunctionName=name)["FunctionArn"] == arn
-        with pytest.raises(ClientError, match="does not match the specified qualifier"):
+        with pytest.raises(ClientError, match="names no function"):
             lambda_.client.get_function(FunctionName=f"{arn}:1", Qualifier="2")
 
     def test_tags_are_kept(self, lambda_: Lambda, function: str) -> None:
@@ -574,14 +574,18 @@ class TestUrls:
         assert (found.status_code, found.json()["Message"].split(".")[0]) == (403, "Forbidden")
         assert httpx.get(url).status_code == 200
 
-    def test_a_url_for_those_who_sign_wants_a_signature(self, lambda_: Lambda, url: str) -> None:
+    def test_a_url_for_those_who_sign_wants_a_signature(self, lambda_: Lambda, aws: dict[str, str]) -> None:
         lambda_.create("signed", Handler="app.web")
         made = lambda_.client.create_function_url_config(FunctionName="signed", AuthType="AWS_IAM")["FunctionUrl"]
         assert httpx.get(made).status_code == 403
-        scope = "AKIAEXAMPLE/20261124/us-east-1/lambda/aws4_request"
-        signature = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
-        found = httpx.get(made, headers={"Authorization": signature})
-        assert found.json()["requestContext"]["authorizer"]["iam"]["accessKey"] == "AKIAEXAMPLE"
+        found = httpx.get(made, headers=signed("GET", made, "lambda", aws))
+        told = found.json()["requestContext"]["authorizer"]["iam"]
+        assert (told["accessKey"], told["userArn"].split("/")[-1]) == (aws["AWS_ACCESS_KEY_ID"], "administrator")
+        stranger = connected(aws, "iam")
+        stranger.create_user(UserName="stranger")
+        key = stranger.create_access_key(UserName="stranger")["AccessKey"]
+        theirs = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+        assert httpx.get(made, headers=signed("GET", made, "lambda", aws | theirs)).status_code == 403
 
     def test_a_second_url_is_refused_and_a_deleted_one_is_gone(self, lambda_: Lambda, function: str) -> None:
         client = lambda_.client
@@ -609,11 +613,10 @@ class TestUrls:
     def test_its_page_may_ask_its_own_address_and_not_the_api(self, url: str, aws: dict[str, str]) -> None:
         own = {"Origin": aws["AWS_ENDPOINT_URL"], "Sec-Fetch-Site": "same-origin"}
         assert httpx.post(url, headers=own, json={"answer": 1}).json() == 1
-        scope = "AKIAEXAMPLE/20261124/us-east-1/sagemaker/aws4_request"
-        signed = {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"}
-        target = {"X-Amz-Target": "SageMaker.ListEndpoints"}
-        assert httpx.post(aws["AWS_ENDPOINT_URL"], headers={**own, **signed, **target}, json={}).status_code == 403
-        assert httpx.post(aws["AWS_ENDPOINT_URL"], headers={**signed, **target}, json={}).status_code == 200
+        api, target = aws["AWS_ENDPOINT_URL"], {"X-Amz-Target": "SageMaker.ListEndpoints"}
+        headers = signed("POST", f"{api}/", "sagemaker", aws, b"{}") | target
+        assert httpx.post(api, headers={**own, **headers}, content=b"{}").status_code == 403
+        assert httpx.post(api, headers=headers, content=b"{}").status_code == 200
         assert httpx.get(url, headers={"Host": "evil.example"}).status_code == 403
 
     def test_without_its_slash_it_leads_there(self, url: str) -> None:

@@ -7,20 +7,17 @@ import json
 import os
 import random
 import signal
-import socket
-import subprocess
-import sys
 import tarfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import botocore.parsers
 import botocore.session
@@ -28,131 +25,17 @@ import httpx
 import pytest
 from botocore.awsrequest import HeadersDict
 
+from fixtures_hosting import Processes
 from kennel.aws import shapes
-from kennel.errors import ArtifactError, KennelError
+from kennel.errors import ArtifactError
 from kennel.local.clock import FastClock, WallClock
 from kennel.local.errors import Refused, invalid
 from kennel.local.hosting import Hosting, Limits
 from kennel.local.hosting.archive import unpack
+from kennel.local.hosting.meter import Meter
 from kennel.local.hosting.place import pause
-from kennel.local.parts import Changes, Clock, Document, House, Reply, Runner, StoredObject, Work
+from kennel.local.parts import Changes, Clock, Document, House, Reply, StoredObject
 from kennel.local.tags import TagStore
-
-SERVER = r"""
-import http.server, json, os, signal, socket, sys, threading, time
-from pathlib import Path
-
-mode, root = os.environ.get("MODE", ""), Path(os.environ["ROOT"])
-print("serving", os.environ.get("ANSWER", ""), flush=True)
-if mode == "exit" or (mode == "once" and (root / "../marker").exists()):
-    sys.exit("cannot load the model")
-(root / "../marker").touch()
-time.sleep(float(os.environ.get("START_S", 0)))
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    silent = False
-
-    def do_GET(self):
-        self.say(500 if mode == "sick" or Handler.silent else 200, b"")
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        time.sleep(float(os.environ.get("SLEEP_S", 0)))
-        if body == b"die":
-            os._exit(9)
-        if body == b"silence":
-            Handler.silent = True
-        if body.startswith(b"sleep "):
-            time.sleep(float(body[6:]))
-        if body.startswith(b"status "):
-            return self.say(int(body[7:]), b'{"error": "no picture"}')
-        told = {"answer": os.environ.get("ANSWER"), "pid": os.getpid(), "headers": dict(self.headers),
-                "model": sorted(str(p.relative_to(root / "model")) for p in (root / "model").rglob("*"))}
-        self.say(200, json.dumps(told).encode())
-
-    def say(self, status, body):
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("X-Amzn-SageMaker-Custom-Attributes", "seen")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args):
-        pass
-
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size, daemon_threads = 256, True
-
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
-"""
-
-
-class Process:
-    """Implements parts.Running."""
-
-    def __init__(self, process: subprocess.Popen[bytes], port: int, work: Work) -> None:
-        self.process, self.work = process, work
-        self.address = f"http://127.0.0.1:{port}"
-
-    def exit_code(self) -> int | None:
-        code = self.process.poll()
-        return 128 - code if code is not None and code < 0 else code
-
-    def out_of_memory(self) -> bool:
-        return False
-
-    def terminate(self) -> None:
-        self.process.terminate()
-
-    def kill(self) -> None:
-        self.process.kill()
-
-    def close(self) -> None:
-        self.process.wait()
-
-
-class Processes:
-    """Implements parts.Runner and parts.Runners: the small server, whatever the image."""
-
-    name: Literal["process"] = "process"
-    interface = "lo"
-
-    def __init__(self) -> None:
-        self.started: list[Process] = []
-
-    def choose(self, image: str) -> Runner:
-        if image == "missing":
-            raise KennelError("there is no image missing", "Build it")
-        return self
-
-    def hosts(self, count: int) -> list[str]:
-        return ["127.0.0.1"]
-
-    def network(self, name: str) -> AbstractContextManager[str | None]:
-        return nullcontext()
-
-    def start(self, work: Work) -> Process:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        environment = {**os.environ, **work.environment, "PORT": str(port), "ROOT": str(work.root)}
-        with work.log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-S", "-c", SERVER], env=environment, stdout=log, stderr=log, cwd=work.root
-            )
-        self.started.append(Process(process, port, work))
-        return self.started[-1]
-
-    def close(self) -> None:
-        for each in self.started:
-            each.kill()
-
-    def alive(self) -> list[Process]:
-        return [each for each in list(self.started) if each.exit_code() is None]
 
 
 @dataclass
@@ -732,6 +615,40 @@ def test_what_takes_too_long_is_a_model_error_and_without_an_instance_the_servic
         found = world.invoke("dogs")
         assert found["Error"]["Code"] == "ServiceUnavailable"
         assert found["ResponseMetadata"]["HTTPStatusCode"] == 503
+
+
+def test_an_instance_has_answered_a_picture_before_the_public_asks_it(world: World) -> None:
+    world.simple()
+    assert world.answer("dogs")["seen"] == 2
+
+
+def test_a_container_that_wants_no_picture_serves_by_its_ping_alone(home: Path) -> None:
+    with world_in(home, replace(LIMITS, warm_s=0.3)) as world:
+        world.simple(MODE="strange")
+        assert world.answer("dogs")["answer"] == "dogs-model"
+
+
+def test_each_request_counts_by_the_instances_of_its_moment_and_in_its_minute() -> None:
+    class Hand:
+        at = 120.0
+
+        def now(self) -> float:
+            return self.at
+
+        def wait(self, event: threading.Event, seconds: float) -> bool:
+            raise NotImplementedError
+
+    hand = Hand()
+    counted = Meter(hand)
+    counted.request("all", instances=1)
+    counted.request("all", instances=2)
+    hand.at = 181.0
+    counted.request("all", instances=4)
+    counted.answer("all", 200, 70.0, 0.0)
+    first, second = counted.take("all", 120), counted.take("all", 180)
+    assert (first.invocations, first.shares, first.answers) == (2, 1.5, 0)
+    assert (second.invocations, second.shares, second.answers) == (1, 0.25, 1)
+    assert counted.take("all", 120).invocations == 0
 
 
 def test_metrics_come_every_minute_also_zeros(home: Path) -> None:

@@ -313,18 +313,18 @@ def test_keys_ids_and_times_come_out_the_same_after_a_kill(server: Server, role:
     iam.create_user(UserName="anna")
     key = iam.create_access_key(UserName="anna")["AccessKey"]
     iam.attach_role_policy(RoleName="trusted", PolicyArn="arn:aws:iam::aws:policy/AmazonSageMakerFullAccess")
-    sts.assume_role(RoleArn=role, RoleSessionName="session")
+    everybody = {"Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": everybody})
+    mine = iam.create_role(RoleName="mine", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    session = sts.assume_role(RoleArn=mine, RoleSessionName="session")["Credentials"]
     server.client("ecr").create_repository(repositoryName="kennel-training")
-    server.client("application-autoscaling").register_scalable_target(
-        ServiceNamespace="sagemaker",
-        ResourceId="endpoint/e/variant/v",
-        ScalableDimension="sagemaker:variant:DesiredInstanceCount",
-        MinCapacity=1,
-        MaxCapacity=2,
-    )
     before = _small_services(server)
     server.kill_and_start()
     assert _small_services(server) == before
+    assert _who(server, session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"]).endswith(
+        "/session"
+    )
+    assert _who(server, key["AccessKeyId"], key["SecretAccessKey"]).endswith("/anna")
     assert (
         server.client("iam").list_access_keys(UserName="anna")["AccessKeyMetadata"][0]["AccessKeyId"]
         == (key["AccessKeyId"])
@@ -333,8 +333,13 @@ def test_keys_ids_and_times_come_out_the_same_after_a_kill(server: Server, role:
     assert new != key["AccessKeyId"]
 
 
+def _who(server: Server, *keys: str) -> str:
+    sts = boto3.Session(*keys).client("sts", region_name="us-east-1", endpoint_url=server.url)
+    return str(sts.get_caller_identity()["Arn"])
+
+
 def _small_services(server: Server) -> str:
-    iam, scaling = server.client("iam"), server.client("application-autoscaling")
+    iam = server.client("iam")
     role = iam.get_role(RoleName="trusted")["Role"]
     role.pop("RoleLastUsed", None)
     return repr(
@@ -343,7 +348,6 @@ def _small_services(server: Server) -> str:
             iam.list_attached_role_policies(RoleName="trusted")["AttachedPolicies"],
             iam.list_access_keys(UserName="anna")["AccessKeyMetadata"],
             server.client("ecr").describe_repositories()["repositories"],
-            scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"],
         ]
     )
 

@@ -90,7 +90,8 @@ def test_the_table_has_a_head_rows_and_a_sum() -> None:
     table = estimate(Settings(), "aws", MADE).table()
     assert len(table) == 7
     assert table[1] == ("features job", "ml.g4dn.xlarge, 10 min each, 60 at most", "0.167 USD", "1.00 USD", "0 USD")
-    assert "73.00 USD a month" in table[4][1]
+    assert table[4][1] == "1–3 × ml.m5.large until it is deleted, 73.00–219.00 USD a month"
+    assert table[4][4] == "0.100–0.300 USD"
     assert table[5][1] == "3 × 512 MB provisioned until it is deleted, 1.09 USD a month"
 
 
@@ -99,6 +100,23 @@ def test_the_table_has_a_head_rows_and_a_sum() -> None:
 )
 def test_amounts_are_written_alike(amount: float | None, text: str) -> None:
     assert usd(amount) == text
+
+
+@pytest.mark.parametrize(
+    ("scaling", "detail", "hour"),
+    [
+        ({"enabled": False}, "2 × ml.m5.large", "0.200 USD"),
+        ({"min": 2, "max": 2}, "2 × ml.m5.large", "0.200 USD"),
+        ({"max": 12}, "1–12 × ml.m5.large", "0.100–1.20 USD"),
+        ({"actions": [{"name": "fair", "schedule": "rate(1 day)", "max": 5}]}, "1–5 × ml.m5.large", "0.100–0.500 USD"),
+    ],
+)
+def test_what_scaling_may_cost_is_a_range(scaling: dict[str, object], detail: str, hour: str) -> None:
+    made = estimate(parse({"scaling": scaling, "endpoint": {"instances": 2}}), "aws", MADE)
+    line = next(each for each in made.table() if each[0] == "endpoint")
+    assert line[1].startswith(f"{detail} until")
+    assert line[4] == hour
+    assert made.more == pytest.approx(made.lines[-2].more)
 
 
 def test_without_provisioned_concurrency_a_function_costs_nothing_while_idle() -> None:

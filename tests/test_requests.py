@@ -13,16 +13,17 @@ import pytest
 
 from kennel import metrics
 from kennel.aws.shapes import problems
-from kennel.cloud import endpoint, function_requests, names, training, tuning
+from kennel.cloud import endpoint, function_requests, names, scaling_requests, training, tuning
 from kennel.cloud.debugger import Debugging, rules_image
 from kennel.cloud.endpoint import EndpointPlan
 from kennel.cloud.function_requests import FunctionPlan
 from kennel.cloud.registry import registry, repository_of
+from kennel.cloud.scaling_target import deregister_request
 from kennel.cloud.session import Cloud
 from kennel.cloud.training import Channel, TrainingPlan
 from kennel.cloud.tuning import TuningPlan
 from kennel.errors import KennelError, SettingError
-from kennel.settings import Debugger, Settings, Training, Tuning
+from kennel.settings import Debugger, Settings, Training, Tuning, parse
 
 GOLDEN = Path(__file__).parent / "golden/requests"
 ACCOUNT = "123456789012"
@@ -113,6 +114,31 @@ REQUESTS = {
     "endpoint-config": ("CreateEndpointConfig", endpoint.endpoint_config_request(DEPLOY)),
     "endpoint": ("CreateEndpoint", endpoint.endpoint_request(DEPLOY)),
     "endpoint-update": ("UpdateEndpoint", endpoint.update_request(DEPLOY)),
+    "endpoint-update-unscaled": ("UpdateEndpoint", endpoint.update_request(replace(DEPLOY, scaled=False))),
+}
+
+SCALED = scaling_requests.plan_of(
+    parse(
+        {
+            "scaling": {
+                "cpu_target": 70,
+                "actions": [
+                    {"name": "morning", "schedule": "cron(0 8 ? * MON-FRI *)", "min": 2, "timezone": "Europe/Berlin"},
+                    {"name": "fair", "schedule": "at(2027-05-01T09:00:00)", "min": 3, "max": 9},
+                ],
+            }
+        }
+    )
+)
+POLICIES, ACTIONS = scaling_requests.policy_requests(SCALED), scaling_requests.action_requests(SCALED)
+SCALING_REQUESTS = {
+    "scaling-target": ("RegisterScalableTarget", scaling_requests.target_request(SCALED)),
+    "scaling-bounds": ("RegisterScalableTarget", scaling_requests.bounds_request(SCALED, {"MaxCapacity": 5})),
+    "scaling-invocations": ("PutScalingPolicy", POLICIES["kennel.invocations"]),
+    "scaling-cpu": ("PutScalingPolicy", POLICIES["kennel.cpu"]),
+    "scaling-morning": ("PutScheduledAction", ACTIONS["kennel.morning"]),
+    "scaling-fair": ("PutScheduledAction", ACTIONS["kennel.fair"]),
+    "scaling-deregister": ("DeregisterScalableTarget", deregister_request(SCALED.resource)),
 }
 
 
@@ -167,6 +193,13 @@ def test_lambda_accepts_it_and_it_is_the_golden_one(name: str) -> None:
     golden(name, json.loads(json.dumps(request, default=bytes.decode)))
 
 
+@pytest.mark.parametrize("name", SCALING_REQUESTS)
+def test_application_auto_scaling_accepts_it_and_it_is_the_golden_one(name: str) -> None:
+    operation, request = SCALING_REQUESTS[name]
+    assert problems("application-autoscaling", operation, request) == []
+    golden(name, request)
+
+
 def test_the_functions_log_is_kept_as_long_as_asked() -> None:
     request = function_requests.retention_request(FUNCTION)
     assert request == {"logGroupName": "/aws/lambda/DogBreedClassifierInference", "retentionInDays": 30}
@@ -174,7 +207,7 @@ def test_the_functions_log_is_kept_as_long_as_asked() -> None:
 
 def test_every_golden_file_is_some_requests() -> None:
     others = {"invoke"}
-    assert {path.stem for path in GOLDEN.glob("*.json")} == {*REQUESTS, *FUNCTION_REQUESTS, *others}
+    assert {path.stem for path in GOLDEN.glob("*.json")} == {*REQUESTS, *FUNCTION_REQUESTS, *SCALING_REQUESTS, *others}
 
 
 class TestTraining:

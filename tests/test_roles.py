@@ -14,6 +14,7 @@ from kennel.cloud.iam import ACTORS, Actor, Place, Role, role_of, roles_of
 from kennel.cloud.iam.apply import check
 from kennel.cloud.iam.values import LONGEST_POLICY, LONGEST_TRUST, Statement, written
 from kennel.errors import SettingError
+from kennel.iam.audit import Document, Subject, audit
 from kennel.settings import Settings, parse
 
 GOLDEN = Path(__file__).parent / "golden" / "iam"
@@ -204,3 +205,11 @@ def test_a_role_may_be_named() -> None:
     assert f"arn:aws:iam::{ACCOUNT}:role/T" in json.dumps(role_of(named, "deployer").policy)
     with pytest.raises(SettingError, match=r"roles\.deployer"):
         parse({"roles": {"deployer": "no spaces"}})
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_the_audit_finds_nothing_in_any_of_them(kind: str) -> None:
+    for role in roles_of(place(**SETTINGS[kind])):
+        documents = (Document("trust", "trust", role.trust), Document("identity", "policy", role.policy))
+        arn = f"arn:aws:iam::{ACCOUNT}:role/{role.name}"
+        assert audit([Subject("role", role.name, documents, arn, ACCOUNT)]) == ()

@@ -40,7 +40,7 @@ TRAIN = TrainingPlan(
 )
 DEPLOY = EndpointPlan(
     "kennel", "kennel-model-1", "kennel-config-1", IMAGE, "s3://kennel/jobs/1/output/model.tar.gz", ROLE,
-    "ml.m5.large", 1, 480,
+    "ml.m5.large", 1, 480, tags=tuple(Settings().tags()),
 )  # fmt: skip
 
 
@@ -461,9 +461,9 @@ class TestSending:
             training.start(cloud, TRAIN)
 
     def test_an_endpoint_of_somebody_else_is_left_alone(self, cloud: Cloud) -> None:
-        endpoint.deploy(cloud, DEPLOY)
+        endpoint.deploy(cloud, replace(DEPLOY, tags=()))
         with pytest.raises(KennelError, match="not this project's"):
-            endpoint.deploy(cloud, replace(DEPLOY, tags=({"Key": "project", "Value": "kennel"},)))
+            endpoint.deploy(cloud, DEPLOY)
 
     def test_an_endpoint_is_made_then_left_then_changed(self, cloud: Cloud) -> None:
         assert endpoint.describe(cloud, DEPLOY.name) is None

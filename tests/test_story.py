@@ -76,7 +76,8 @@ def test_the_story_interrupted_and_resumed_ends_with_a_prediction(
     summary = json.loads(done.stdout)
     assert summary["answer"]["predictions"][0]["probability"] > 0.25
     assert 0.25 < summary["metrics"]["test:accuracy"] <= 1
-    assert set(summary["seconds"]) == {"upload", "features", "tune", "train", "deploy", "function", "predict"}
+    assert set(summary["seconds"]) == {"upload", "features", "tune", "train", "deploy", "scale", "function", "predict"}
+    assert summary["scaling"] == "1 to 3 instances, 25 invocations a minute each"
     assert summary["best"]["job"].startswith(summary["addresses"]["tuning job"])
     assert "<svg" in Path(tmp_path / summary["addresses"]["tuning page"]).read_text()
 
@@ -84,7 +85,10 @@ def test_the_story_interrupted_and_resumed_ends_with_a_prediction(
     assert len(status["tuning_jobs"]) == 1
     assert [each["status"] for each in status["training_jobs"]] == ["Completed"] * 4  # features, 2 trials, the best
     assert [each["status"] for each in status["endpoints"]] == ["InService"]
-    assert "InService" in kennel(tmp_path, place, "status").stdout
+    shown = kennel(tmp_path, place, "status")
+    assert "InService" in shown.stdout, shown.stderr
+    assert "1–3" in shown.stdout
+    assert "unchanged" in kennel(tmp_path, place, "scale", "apply").stderr
 
     asked = kennel(tmp_path, place, "function", "invoke", summary["photo"]["path"], "--json")
     assert json.loads(asked.stdout)["predictions"] == summary["answer"]["predictions"], asked.stderr

@@ -22,7 +22,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 
+from fixtures_shared import Shared
+
 BUCKET = "a-strangers-bucket"
+CHECKPOINTS = "checkpoints/features"
+TRIALS = 2
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -55,12 +59,26 @@ def uploaded(session: boto3.Session, few: Path, cache: Path) -> str:
     """The bucket, with the photographs and the pretrained weights in it."""
     s3 = session.client("s3")
     s3.create_bucket(Bucket=BUCKET)
-    for path in sorted(few.rglob("*")):
-        if path.is_file():
-            s3.upload_file(str(path), BUCKET, f"data/{path.relative_to(few)}")
+    upload_tree(session, few, "data")
     weights = next((cache / "weights").glob("*.safetensors"))
     s3.upload_file(str(weights), BUCKET, f"weights/{weights.name}")
     return f"s3://{BUCKET}"
+
+
+def upload_tree(session: boto3.Session, folder: Path, prefix: str) -> None:
+    s3 = session.client("s3")
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            s3.upload_file(str(path), BUCKET, f"{prefix}/{path.relative_to(folder)}")
+
+
+def download_tree(session: boto3.Session, prefix: str, folder: Path) -> None:
+    s3 = session.client("s3")
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/"):
+        for each in page["Contents"]:
+            path = folder / each["Key"].removeprefix(f"{prefix}/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            s3.download_file(BUCKET, each["Key"], str(path))
 
 
 def channel(name: str, uri: str, mode: str = "File") -> dict[str, Any]:
@@ -114,12 +132,18 @@ def code_of(error: pytest.ExceptionInfo[ClientError]) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def features(sagemaker: Any, requests: Requests) -> str:
-    """A job whose output, left uncompressed, is the channel of the jobs to come."""
-    request = requests.training("features", Environment={"KENNEL_JOB": "features"})
+def features(session: boto3.Session, sagemaker: Any, requests: Requests, runner: str, shared: Shared) -> str:
+    """A job whose output, left uncompressed, is the channel of the jobs to come. In a container it goes on from the
+    checkpoints that it left as a process, where that came before: from nothing test_containers has it."""
+    if runner == "docker":
+        upload_tree(session, shared.once("strangers-checkpoints", lambda folder: None), CHECKPOINTS)
+    kept = {"S3Uri": f"{requests.uri}/{CHECKPOINTS}"}
+    request = requests.training("features", Environment={"KENNEL_JOB": "features"}, CheckpointConfig=kept)
     request["OutputDataConfig"]["CompressionType"] = "NONE"
     sagemaker.create_training_job(**request)
     wait(sagemaker, "features")
+    if runner == "process":
+        shared.once("strangers-checkpoints", lambda folder: download_tree(session, CHECKPOINTS, folder))
     return str(sagemaker.describe_training_job(TrainingJobName="features")["ModelArtifacts"]["S3ModelArtifacts"])
 
 
@@ -138,13 +162,7 @@ def trained(sagemaker: Any, requests: Requests, features: str) -> dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def trials(runner: str) -> int:
-    """Fewer in containers, which start more slowly; how they are searched is the same."""
-    return {"process": 4, "docker": 2}[runner]
-
-
-@pytest.fixture(scope="module")
-def tuned(sagemaker: Any, requests: Requests, features: str, trials: int) -> dict[str, Any]:
+def tuned(sagemaker: Any, requests: Requests, features: str) -> dict[str, Any]:
     definition = requests.training("")
     definition = {key: value for key, value in definition.items() if key not in ("TrainingJobName", "HyperParameters")}
     definition["InputDataConfig"].append(channel("features", features))
@@ -153,7 +171,7 @@ def tuned(sagemaker: Any, requests: Requests, features: str, trials: int) -> dic
         HyperParameterTuningJobConfig={
             "Strategy": "Bayesian",
             "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "valid:accuracy"},
-            "ResourceLimits": {"MaxNumberOfTrainingJobs": trials, "MaxParallelTrainingJobs": 2},
+            "ResourceLimits": {"MaxNumberOfTrainingJobs": TRIALS, "MaxParallelTrainingJobs": 2},
             "ParameterRanges": {
                 "ContinuousParameterRanges": [
                     {"Name": "learning_rate", "MinValue": "0.001", "MaxValue": "0.1", "ScalingType": "Logarithmic"}
@@ -298,10 +316,10 @@ def log_of(session: boto3.Session, job: str) -> str:
     return "\n".join(event["message"] for each in found for event in each["events"])
 
 
-def test_a_tuning_job_finds_its_best(sagemaker: Any, tuned: dict[str, Any], trials: int) -> None:
+def test_a_tuning_job_finds_its_best(sagemaker: Any, tuned: dict[str, Any]) -> None:
     assert tuned["HyperParameterTuningJobStatus"] == "Completed"
     counters = tuned["TrainingJobStatusCounters"]
-    assert counters["Completed"] + counters["Stopped"] == trials
+    assert counters["Completed"] + counters["Stopped"] == TRIALS
     best = tuned["BestTrainingJob"]
     assert best["TrainingJobName"].startswith("search-00")
     assert 0.001 <= float(best["TunedHyperParameters"]["learning_rate"].strip('"')) <= 0.1
@@ -309,9 +327,7 @@ def test_a_tuning_job_finds_its_best(sagemaker: Any, tuned: dict[str, Any], tria
     assert found["TuningJobArn"] == tuned["HyperParameterTuningJobArn"]
 
 
-def test_a_tuning_jobs_training_jobs_are_sorted_by_objective(
-    sagemaker: Any, tuned: dict[str, Any], trials: int
-) -> None:
+def test_a_tuning_jobs_training_jobs_are_sorted_by_objective(sagemaker: Any, tuned: dict[str, Any]) -> None:
     pages = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
         HyperParameterTuningJobName="search",
         SortBy="FinalObjectiveMetricValue",
@@ -320,7 +336,7 @@ def test_a_tuning_jobs_training_jobs_are_sorted_by_objective(
     )
     found = [each for page in pages for each in page["TrainingJobSummaries"]]
     values = [each["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] for each in found]
-    assert len(values) == trials
+    assert len(values) == TRIALS
     assert values == sorted(values, reverse=True)
     best = tuned["BestTrainingJob"]
     assert values[0] == best["FinalHyperParameterTuningJobObjectiveMetric"]["Value"]
@@ -399,6 +415,7 @@ def test_a_new_artifact_goes_live_under_load_without_a_failed_request(
         while not done:
             answer = runtime.invoke_endpoint(EndpointName=endpoint, Body=photo.read_bytes(), ContentType="image/jpeg")
             statuses.append(answer["ResponseMetadata"]["HTTPStatusCode"])
+            time.sleep(0.05)  # a load, but one that leaves the new instance something of two cores
 
     with ThreadPoolExecutor(2) as pool:
         loads = [pool.submit(load) for _ in range(2)]

@@ -16,8 +16,14 @@ def cache_dir(name: str) -> Path:
     return folder
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write so that a reader, or a crash at any moment, sees the whole old file or the whole new one."""
+PRIVATE = 0o600
+
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write so that a reader, or a crash at any moment, sees the whole old file or the whole new one.
+
+    mode: who may read it, from its first byte on (PRIVATE: nobody else).
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -25,7 +31,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
+        Path(name).chmod(mode)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,6 +22,17 @@ DebuggerRule = Literal[
 RoleName = Annotated[str, Field(pattern=r"^[\w+=,.@-]{0,64}$")]
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[a-zA-Z0-9.-]+(:\d+)?)$")]
 Seconds = Annotated[int, Field(ge=1, le=2_419_200)]
+Cooldown = Annotated[int, Field(ge=0, le=86_400)]
+Count = Annotated[int, Field(ge=1, le=1000)]
+CountOrNone = Annotated[int, Field(ge=0, le=1000)]
+Percent = Annotated[float, Field(ge=0, le=19_200)]
+AT = r"at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\)"
+RATE = r"rate\([1-9]\d{0,5} (minute|hour|day)s?\)"
+CRON = r"cron\([^()\s]+( [^()\s]+){5}\)"
+Schedule = Annotated[str, Field(pattern=f"^({AT}|{RATE}|{CRON})$")]
+
+BURSTABLE = "ml.t"
+"""Instances that AWS refuses to scale: SageMaker's guide, Configure model auto scaling."""
 
 
 class Section(BaseModel):
@@ -117,6 +129,52 @@ class Endpoint(Section):
     startup_s: Annotated[int, Field(ge=60, le=3600)] = 480
 
 
+class ScheduledAction(Section):
+    """New bounds at certain times. schedule: at(…), rate(…) or cron(…) in AWS's form; min, max: 0 for none."""
+
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9-]{1,64}$")]
+    schedule: Schedule
+    min: CountOrNone = 0
+    max: CountOrNone = 0
+    timezone: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_+/-]{1,40}$")] = "UTC"
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if not self.min and not self.max:
+            raise ValueError("it sets neither min nor max")
+        if 0 < self.max < self.min:
+            raise ValueError("max is less than min")
+        known = available_timezones()
+        if known and self.timezone not in known:
+            raise ValueError(f"there is no time zone {self.timezone}")
+        return self
+
+
+class Scaling(Section):
+    """Instances follow the load. min, max: bounds; target: invocations per instance and minute; cpu_target: a second
+    policy, percent of one CPU on average, 0 for none: the larger number of instances wins."""
+
+    enabled: bool = True
+    min: Count = 1
+    max: Count = 3
+    target: Annotated[float, Field(gt=0, le=1e9)] = 25
+    scale_out_cooldown_s: Cooldown = 180
+    scale_in_cooldown_s: Cooldown = 300
+    disable_scale_in: bool = False
+    cpu_target: Percent = 0
+    actions: Annotated[tuple[ScheduledAction, ...], Field(max_length=50)] = ()
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if self.max < self.min:
+            raise ValueError("max is less than min")
+        if len({each.name for each in self.actions}) < len(self.actions):
+            raise ValueError("two of its actions have the same name")
+        if wrong := [each.name for each in self.actions if (each.max or self.max) < (each.min or self.min)]:
+            raise ValueError(f"after its action {wrong[0]}, max is less than min")
+        return self
+
+
 class Function(Section):
     """In front of the endpoint. provisioned: instances that are always there, billed while idle; reserved: how many
     there may be at all, 0 for the account's limit; s3_bucket: "" refuses s3:// addresses."""
@@ -169,9 +227,23 @@ class Settings(Section):
     tuning: Tuning = Tuning()
     debugger: Debugger = Debugger()
     endpoint: Endpoint = Endpoint()
+    scaling: Scaling = Scaling()
     function: Function = Function()
     iam: Iam = Iam()
     local: Local = Local()
+
+    @model_validator(mode="after")
+    def _can_scale(self) -> Self:
+        endpoint, scaling = self.endpoint, self.scaling
+        if not scaling.enabled:
+            return self
+        if endpoint.instance_type.startswith(BURSTABLE):
+            raise ValueError(
+                f"endpoint.instance_type {endpoint.instance_type} bursts, AWS scales no such one: scaling.enabled"
+            )
+        if not scaling.min <= endpoint.instances <= scaling.max:
+            raise ValueError(f"endpoint.instances is not within scaling.min {scaling.min} and max {scaling.max}")
+        return self
 
     @property
     def endpoint_name(self) -> str:

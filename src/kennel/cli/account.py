@@ -38,10 +38,11 @@ def status(
     if not found.running:
         out.print("nothing is running")
         return
-    table = Table("what", "name", "status", "machines", "an hour", "serves nobody since")
+    table = Table("what", "name", "status", "machines", "scaled", "an hour", "serves nobody since")
     for each in found.running:
         machines = f"{each.instances} × {each.instance_type}" if each.instance_type else ""
-        table.add_row(each.kind, each.name, each.status, machines, prices.usd(each.hourly), _text(each.idle_since))
+        costs, idle = prices.usd(each.hourly), _text(each.idle_since)
+        table.add_row(each.kind, each.name, each.status, machines, each.scaling, costs, idle)
     out.print(table)
     out.print(f"in all {prices.usd(found.hourly)} an hour, by the prices of {found.as_of}", highlight=False)
     if found.idle:

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from kennel import __version__
-from kennel.cli import account, artifact, data, debug, doctor, function, iam, local, predict, run, serve, train
+from kennel.cli import account, artifact, data, debug, doctor, function, iam, local, predict, run, scale, serve, train
 from kennel.cli.console import err
 from kennel.errors import KennelError, Stopped, one_line, stop_on_signals
 
@@ -28,6 +28,7 @@ app.command("run", epilog=run.EPILOG)(run.run)
 app.command("status", epilog=account.STATUS_EPILOG)(account.status)
 app.command("teardown", epilog=account.TEARDOWN_EPILOG)(account.teardown)
 app.add_typer(function.app, name="function")
+app.add_typer(scale.app, name="scale")
 app.add_typer(iam.app, name="iam")
 app.add_typer(local.app, name="local")
 app.add_typer(data.app, name="data")

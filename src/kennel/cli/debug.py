@@ -41,7 +41,8 @@ def debug(
 ) -> None:
     """Judge a training by the rules that SageMaker has, and write the report: verdicts, curves, heat maps, utilisation.
 
-    Works on a job of either side and on any folder of tensors, also one that was downloaded from AWS.
+    Works on a job of either side and on any folder of tensors, also one that was downloaded from AWS. Exit 1 where a
+    rule could not judge; an issue that was found is no error.
     """
     settings = _with(settings_of.load(settings_file), assignments or [])
     if Path(what).is_dir():
@@ -54,10 +55,12 @@ def debug(
     write_page(title_of(what), judged, page)
     if as_json:
         print_json({name: asdict(verdict) for name, verdict in judged.verdicts.items()})
-        return
-    for verdict in judged.verdicts.values():
-        out.print(_line(verdict))
-    out.print(f"report  {page}")
+    else:
+        for verdict in judged.verdicts.values():
+            out.print(_line(verdict))
+        out.print(f"report  {page}")
+    if any(verdict.status == "Error" for verdict in judged.verdicts.values()):
+        raise typer.Exit(1)
 
 
 def _refuse(job: str, assignments: list[str] | None) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kennel import settings as settings_of
+from kennel.cli import iam_audit
 from kennel.cli.console import err, out, print_json, progress
 from kennel.cli.local import On, SettingsFile, there
 from kennel.errors import KennelError, SettingError
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from kennel.cloud.session import Cloud
     from kennel.workflow.proof.table import Proof
 
-app = typer.Typer(help="Who may do what: roles of everybody, shown, applied, proven.", no_args_is_help=True)
+app = typer.Typer(help="Who may do what: roles shown, applied, audited, proven.", no_args_is_help=True)
+app.command("audit", epilog=iam_audit.EPILOG)(iam_audit.audit)
 
 VERDICTS = {"proven": "green", "too wide": "bold red", "would be denied": "cyan"}
 LINES = {"+": "green", "-": "red", "@": "cyan"}

@@ -37,7 +37,7 @@ def run(
     out_folder: Annotated[Path, typer.Option("--out", help="The run's folder.")] = Path("run"),
     jobs: Annotated[int | None, typer.Option(min=1, max=750, help="Trials of the tuning job.")] = None,
     until: Annotated[
-        Literal["upload", "features", "tune", "train", "deploy", "function", "predict"],
+        Literal["upload", "features", "tune", "train", "deploy", "scale", "function", "predict"],
         typer.Option(help="The last step to do."),
     ] = "predict",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -46,7 +46,7 @@ def run(
     settings_file: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="The summary, for machines.")] = False,
 ) -> None:
-    """Data, channels, features, tuning, the best again, endpoint, function, prediction: the same calls on either side.
+    """Data, channels, features, tuning, the best again, endpoint, scaling, function, prediction: on either side alike.
 
     Nothing that costs money starts before its estimate was shown and agreed to. Ended at any moment, --resume goes on.
     """
@@ -107,14 +107,12 @@ def _agree(cloud: Cloud, yes: bool) -> None:
 
 def show_estimate(found: Estimate) -> None:
     """A table on stderr."""
-    from kennel.cloud.prices import usd
-
     head, *rows = found.table()
     table = Table(*head, title=f"estimate, prices of {found.as_of}", title_justify="left")
     for row in rows:
         table.add_row(*row)
     err.print(table)
-    err.print(f"left running, endpoint and function cost {usd(found.per_month)} a month", highlight=False)
+    err.print(f"left running, endpoint and function cost {found.month()} a month", highlight=False)
     for note in found.notes:
         err.print(note)
 
@@ -154,7 +152,10 @@ def _print(summary: Summary) -> None:
     from kennel.cloud.prices import usd
 
     on_aws = "" if summary.side == "aws" else " (nothing is billed on this machine)"
-    stay = f"endpoint and function {usd(summary.hourly)} an hour"
+    more = f", up to {usd(summary.more)} more when scaled out" if summary.more else ""
+    stay = f"endpoint and function {usd(summary.hourly)} an hour{more}"
+    if summary.scaling:
+        out.print(f"{'scaling':<14} {summary.scaling}", highlight=False)
     out.print(f"jobs cost {usd(summary.spent)}, {stay}{on_aws}", highlight=False)
     for name, place in summary.addresses.items():
         out.print(f"{name:<14} {place}")

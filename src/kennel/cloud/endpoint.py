@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kennel.aws.shapes import check
+from kennel.cloud import scaling_target
 from kennel.cloud.session import Cloud, or_none, told
 from kennel.errors import KennelError, ServerError
 
@@ -20,7 +21,8 @@ BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 @dataclass(frozen=True, slots=True)
 class EndpointPlan:
     """What answers. model and config are names that follow from the rest: an artifact, an image or a type of machine
-    that changes makes new ones. artifact: S3 address of model.tar.gz; startup_s: for an instance's first answer."""
+    that changes makes new ones. artifact: S3 address of model.tar.gz; startup_s: for an instance's first answer;
+    scaled: whether scaling has a say in how many instances there are, which an update then leaves as they are."""
 
     name: str
     model: str
@@ -31,6 +33,7 @@ class EndpointPlan:
     instance_type: str
     instances: int
     startup_s: int
+    scaled: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[Mapping[str, str], ...] = ()
 
@@ -38,11 +41,12 @@ class EndpointPlan:
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """What was set off. Ended: the endpoint is InService with this configuration; `unchanged` is so already, or is on
-    its way there since an earlier call."""
+    its way there since an earlier call. unscaled: variants that are scaled no more, which AWS demanded."""
 
     endpoint: str
     config: str
     action: Literal["created", "updated", "unchanged"]
+    unscaled: tuple[str, ...] = ()
 
 
 def model_request(plan: EndpointPlan) -> Request:
@@ -84,7 +88,13 @@ def endpoint_request(plan: EndpointPlan) -> Request:
 
 def update_request(plan: EndpointPlan) -> Request:
     """UpdateEndpoint's request: the number of instances stays what scaling has made of it. Raises SettingError."""
-    request = {"EndpointName": plan.name, "EndpointConfigName": plan.config, "RetainAllVariantProperties": True}
+    request: Request = {
+        "EndpointName": plan.name,
+        "EndpointConfigName": plan.config,
+        "RetainAllVariantProperties": True,
+    }
+    if not plan.scaled:
+        request["ExcludeRetainedVariantProperties"] = [{"VariantPropertyType": "DesiredInstanceCount"}]
     return _checked("UpdateEndpoint", request)
 
 
@@ -95,7 +105,7 @@ def deploy(cloud: Cloud, plan: EndpointPlan) -> Deployment:
     """
     found = describe(cloud, plan.name)
     if found is not None:
-        _check_ours(cloud, plan, found)
+        check_ours(cloud, plan.name, found)
     action = decide(plan, found)
     if action == "unchanged":
         return Deployment(plan.name, plan.config, action)
@@ -104,12 +114,13 @@ def deploy(cloud: Cloud, plan: EndpointPlan) -> Deployment:
     sagemaker = cloud.client("sagemaker")
     _ensure_model(cloud, plan)
     _ensure_config(cloud, plan)
+    unscaled = _unscale(cloud, plan, found) if action == "updated" else ()
     with told(f"deploy the endpoint {plan.name}"):
         if action == "created":
             sagemaker.create_endpoint(**endpoint_request(plan))
         else:
             sagemaker.update_endpoint(**update_request(plan))
-    return Deployment(plan.name, plan.config, action)
+    return Deployment(plan.name, plan.config, action, unscaled)
 
 
 def decide(plan: EndpointPlan, found: Mapping[str, Any] | None) -> Literal["created", "updated", "unchanged"]:
@@ -125,13 +136,13 @@ def decide(plan: EndpointPlan, found: Mapping[str, Any] | None) -> Literal["crea
     return "updated"
 
 
-def _check_ours(cloud: Cloud, plan: EndpointPlan, found: Mapping[str, Any]) -> None:
+def check_ours(cloud: Cloud, name: str, found: Mapping[str, Any]) -> None:
     """Raises KennelError for an endpoint of that name which does not carry this project's tag."""
-    with told(f"look at the tags of the endpoint {plan.name}"):
+    with told(f"look at the tags of the endpoint {name}"):
         carried = cloud.client("sagemaker").list_tags(ResourceArn=found["EndpointArn"])["Tags"]
-    if not all(dict(tag) in carried for tag in plan.tags):
+    if not all(tag in carried for tag in cloud.settings.tags()):
         remedy = "Name another one in kennel.toml: [endpoint] name"
-        raise KennelError(f"the endpoint {plan.name} is not this project's", remedy)
+        raise KennelError(f"the endpoint {name} is not this project's", remedy)
 
 
 def describe(cloud: Cloud, name: str) -> dict[str, Any] | None:
@@ -168,7 +179,25 @@ def invoke(
     return json.loads(answer) if found.get("ContentType", "").startswith("application/json") else answer
 
 
+def _unscale(cloud: Cloud, plan: EndpointPlan, found: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """End the scaling of variants that go, or whose type of machine changes: AWS updates no endpoint with such a one.
+    A new model alone is no reason."""
+    scaled = scaling_target.targets(cloud, plan.name)
+    if not scaled or found is None:
+        return ()
+    with told(f"look at the configuration of {plan.name}"):
+        sagemaker, config = cloud.client("sagemaker"), found["EndpointConfigName"]
+        now = or_none(lambda: sagemaker.describe_endpoint_config(EndpointConfigName=config)) or {}
+    kinds = {each["VariantName"]: each.get("InstanceType") for each in now.get("ProductionVariants", [])}
+    stays = scaling_target.resource_of(plan.name, VARIANT) if kinds.get(VARIANT) == plan.instance_type else ""
+    ended = tuple(each for each in scaled if each != stays)
+    scaling_target.deregister(cloud, plan.name, ended)
+    return ended
+
+
 def _clear(cloud: Cloud, name: str) -> None:
+    """Its scaling goes first."""
+    scaling_target.deregister(cloud, name, scaling_target.targets(cloud, name))
     sagemaker = cloud.client("sagemaker")
     with told(f"delete the endpoint {name}"):
         or_none(lambda: sagemaker.delete_endpoint(EndpointName=name))

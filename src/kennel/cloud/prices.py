@@ -60,18 +60,20 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """USD. expected, most: of work that ends; per_hour: of what stays. None where the price is not known."""
+    """USD. expected, most: of work that ends; per_hour: of what stays, more: what scaling may add to that. None where
+    the price is not known."""
 
     what: str
     detail: str
     expected: float | None = 0.0
     most: float | None = 0.0
     per_hour: float | None = 0.0
+    more: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """expected, most and per_hour are sums, None where a price in them is not known; notes: what was assumed."""
+    """expected, most, per_hour and more are sums, None where a price in them is not known; notes: what was assumed."""
 
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
@@ -90,14 +92,26 @@ class Estimate:
         return _sum([line.per_hour for line in self.lines])
 
     @property
+    def more(self) -> float | None:
+        return _sum([line.more for line in self.lines])
+
+    @property
     def per_month(self) -> float | None:
         return None if self.per_hour is None else self.per_hour * HOURS_A_MONTH
+
+    def month(self) -> str:
+        """`123.45 USD`, `83.95–251.85 USD`: of what stays."""
+        hour = _plus(self.per_hour, self.more)
+        return _from_to(self.per_month, None if hour is None else hour * HOURS_A_MONTH)
 
     def table(self) -> list[tuple[str, str, str, str, str]]:
         """Rows for people: what, detail, expected, at most, each hour; a head and a sum among them."""
         head = ("what", "how much", "expected", "at most", "an hour")
-        rows = [(each.what, each.detail, usd(each.expected), usd(each.most), usd(each.per_hour)) for each in self.lines]
-        return [head, *rows, ("total", "", usd(self.expected), usd(self.most), usd(self.per_hour))]
+        rows = [
+            (each.what, each.detail, usd(each.expected), usd(each.most), _hours(each.per_hour, each.more))
+            for each in self.lines
+        ]
+        return [head, *rows, ("total", "", usd(self.expected), usd(self.most), _hours(self.per_hour, self.more))]
 
 
 def load() -> Prices:
@@ -124,6 +138,11 @@ def usd(amount: float | None) -> str:
     if amount is None:
         return UNKNOWN
     return f"{amount:.{2 if amount >= 1 else 3}f} USD" if amount else "0 USD"
+
+
+def between(price: float | None, least: int, most: int) -> str:
+    """`0.115–0.345 USD`: so many at that price; one amount where both are the same."""
+    return UNKNOWN if price is None else _from_to(least * price, most * price)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +178,27 @@ class _Work:
 def _endpoint(settings: Settings, prices: Prices) -> Line:
     endpoint = settings.endpoint
     hourly = prices.hourly(settings.region, endpoint.instance_type)
-    per_hour = None if hourly is None else endpoint.instances * hourly
-    month = "" if per_hour is None else f", {usd(per_hour * HOURS_A_MONTH)} a month"
-    detail = f"{endpoint.instances} × {endpoint.instance_type} until it is deleted{month}"
-    return Line("endpoint", detail, per_hour=per_hour)
+    if hourly is None:
+        return Line("endpoint", f"{_range(settings)} × {endpoint.instance_type}", per_hour=None, more=None)
+    least, most = _bounds(settings)
+    month = between(hourly * HOURS_A_MONTH, least, most)
+    detail = f"{_range(settings)} × {endpoint.instance_type} until it is deleted, {month} a month"
+    return Line("endpoint", detail, per_hour=least * hourly, more=(most - least) * hourly)
+
+
+def _bounds(settings: Settings) -> tuple[int, int]:
+    """How many instances the endpoint may have; scheduled actions count too."""
+    scaling, several = settings.scaling, settings.endpoint.instances
+    if not scaling.enabled:
+        return several, several
+    actions = scaling.actions
+    least = [scaling.min, *(each.min for each in actions if each.min)]
+    return min(least), max([scaling.max, *(each.max for each in actions if each.max)])
+
+
+def _range(settings: Settings) -> str:
+    least, most = _bounds(settings)
+    return str(least) if least == most else f"{least}–{most}"
 
 
 def _function(settings: Settings, prices: Prices) -> Line:
@@ -181,6 +217,20 @@ def _notes(training: Training, once: bool) -> list[str]:
         "endpoint and function cost until they are deleted: kennel teardown",
     ]
     return [*notes, "spot saves up to 70–90 %, not counted"] if training.spot else notes
+
+
+def _hours(per_hour: float | None, more: float | None) -> str:
+    return _from_to(per_hour, _plus(per_hour, more))
+
+
+def _from_to(least: float | None, most: float | None) -> str:
+    if least is None or most is None:
+        return UNKNOWN
+    return usd(least) if least == most else f"{usd(least).removesuffix(' USD')}–{usd(most)}"
+
+
+def _plus(one: float | None, other: float | None) -> float | None:
+    return _sum([one, other])
 
 
 def _sum(amounts: Sequence[float | None]) -> float | None:

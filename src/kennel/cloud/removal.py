@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from kennel.cloud.function_requests import ALIAS
+from kennel.cloud.scaling_target import SERVICE, deregister_request
 from kennel.cloud.session import Cloud, code_of
 from kennel.cloud.status import CONFIG, ENDPOINT, FUNCTION, MODEL, TRAINING, TUNING, Kind
 from kennel.errors import KennelError
@@ -22,7 +23,6 @@ ORDER = (
 """What is on the left must be gone before what is on the right is touched: a function asks an endpoint, scaling holds
 one, an endpoint its configuration; jobs write logs and objects, and work under roles."""
 
-DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 MOST_OBJECTS = 1000
 """In one request to S3."""
 UNDER_WAY = ("InProgress", "Stopping")
@@ -127,10 +127,7 @@ def _is_gone(error: Any) -> bool:
 
 def _deregister(cloud: Cloud, removal: Removal) -> None:
     """The policies go with it, and the alarms with them."""
-    scaling = cloud.client("application-autoscaling")
-    scaling.deregister_scalable_target(
-        ServiceNamespace="sagemaker", ResourceId=removal.name, ScalableDimension=DIMENSION
-    )
+    cloud.client(SERVICE).deregister_scalable_target(**deregister_request(removal.name))
 
 
 def _stop(cloud: Cloud, kind: Kind, removal: Removal) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 from kennel.cloud.function_requests import ALIAS
 from kennel.cloud.prices import Prices
+from kennel.cloud.scaling import activities
+from kennel.cloud.scaling_target import pages, resource_of
 from kennel.cloud.session import Cloud, told
 
 IDLE = timedelta(hours=1)
@@ -47,7 +49,7 @@ FUNCTION = "function"
 @dataclass(frozen=True, slots=True)
 class Running:
     """hourly: USD, None where the price is not known, 0.0 where nothing is billed; idle_since: of an endpoint that
-    nobody has invoked for an hour."""
+    nobody has invoked for an hour; scaling: of an endpoint, how many instances are allowed and what was done last."""
 
     kind: str
     name: str
@@ -57,6 +59,7 @@ class Running:
     instances: int = 0
     hourly: float | None = 0.0
     idle_since: datetime | None = None
+    scaling: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +172,18 @@ def _endpoints(cloud: Cloud, prices: Prices, now: datetime) -> Iterator[Running]
             kind = kinds.get(variant["VariantName"], "")
             count = max(variant.get("CurrentInstanceCount", 0), variant.get("DesiredInstanceCount", 0))
             hourly = _hourly(cloud, prices, kind, count)
-            yield Running(
-                ENDPOINT.word, name, found["EndpointStatus"], found["CreationTime"], kind, count, hourly, idle
-            )
+            since, scaled = found["CreationTime"], _scaling(cloud, resource_of(name, variant["VariantName"]))
+            yield Running(ENDPOINT.word, name, found["EndpointStatus"], since, kind, count, hourly, idle, scaled)
+
+
+def _scaling(cloud: Cloud, resource: str) -> str:
+    """`1–3, last: Successful …`; "" where it is not scaled."""
+    there = next(iter(pages(cloud, "scalable_targets", "ScalableTargets", ResourceIds=[resource])), None)
+    if there is None:
+        return ""
+    bounds = f"{there['MinCapacity']}–{there['MaxCapacity']}"
+    last = next(iter(activities(cloud, resource, 1)), None)
+    return f"{bounds}, last: {last}" if last else bounds
 
 
 def _function(cloud: Cloud, prices: Prices) -> Iterator[Running]:

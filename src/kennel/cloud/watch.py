@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kennel.cloud.events import (
@@ -22,6 +23,9 @@ from kennel.cloud.events import (
 )
 from kennel.cloud.failures import JobFailed, from_client_error
 from kennel.cloud.logs import Follower
+from kennel.cloud.scaling import scaled, traffic
+from kennel.cloud.scaling_events import Look, MinuteTold, ScalingEvent, news
+from kennel.cloud.scaling_events import minutes as minutes_of
 from kennel.cloud.session import SLOW, Cloud, code_of
 
 Sleep = Callable[[float], None]
@@ -33,6 +37,10 @@ SETTLED = frozenset({"InService", "Failed", "OutOfService", "UpdateRollbackFaile
 RULES_WORK = frozenset({"InProgress", "Stopping"})
 POLL_S = {"local": 0.5, "aws": 5.0}
 LONGEST_S = 60.0
+SCALING_POLL_S = {"local": 1.0, "aws": 15.0}
+"""Eight requests a look, and what is looked at changes by the minute."""
+SETTLE = {"local": timedelta(), "aws": timedelta(seconds=60)}
+"""Until CloudWatch has all of a minute; the local AWS puts it there at once when it is over."""
 LOST_TIMES = 8
 """So often in a row nobody may answer; with AWS's pace that is five minutes."""
 
@@ -124,6 +132,39 @@ def endpoint(
 
     _until(look, _pace(cloud, poll_s, sleep))
     return _in_service(name, seen.description, config, log.last)
+
+
+def scaling(
+    cloud: Cloud,
+    name: str,
+    tell: Callable[[ScalingEvent], None],
+    minutes: int | None = None,
+    sleep: Sleep = time.sleep,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
+    """Tell what an endpoint's scaling does, and the traffic that it goes by, for so many minutes (None: for ever).
+
+    Raises KennelError where it is not scaled (any more).
+    """
+    begun = now()
+    before: list[Look] = []
+
+    def look() -> bool:
+        moment = now()
+        found = Look(scaled(cloud, name), _minutes(cloud, name, moment))
+        for event in news(before[-1] if before else None, found):
+            tell(event)
+        before[:] = [found]
+        return minutes is not None and moment - begun >= timedelta(minutes=minutes)
+
+    _until(look, _pace(cloud, SCALING_POLL_S[cloud.side], sleep))
+
+
+def _minutes(cloud: Cloud, name: str, now: datetime) -> tuple[MinuteTold, ...]:
+    """The minutes of the last quarter of an hour whose numbers are there by now."""
+    start = now - timedelta(minutes=15)
+    several, one = (traffic(cloud, name, each, start, now) for each in ("Invocations", "InvocationsPerInstance"))
+    return minutes_of(several, one, now - SETTLE[cloud.side])
 
 
 def trials(cloud: Cloud, name: str) -> list[Description]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kennel.debugger import profiler_rules, rules
 from kennel.debugger.advice import Facts
 from kennel.debugger.configuration import ACTIVATION_INPUTS
-from kennel.debugger.parameters import is_regex, rule_of
+from kennel.debugger.parameters import compiled, rule_of
 from kennel.debugger.profile import Profile, ProfileReader
 from kennel.debugger.recorded import Recorded
 from kennel.debugger.trial import Reader
@@ -98,5 +99,8 @@ class Evaluation:
 def _activations(configs: Sequence[RuleConfig]) -> str:
     """What any PoorWeightInitialization looks at; ours where no rule says. One that is no regex is told by its rule."""
     given = [each.parameters.get("activation_inputs_regex", "") for each in configs]
-    wanted = [f"(?:{each})" for each in given if each and is_regex(each)]
+    wanted: list[str] = []
+    for each in filter(None, given):
+        with suppress(SettingError):
+            wanted.append(f"(?:{compiled(each).pattern})")
     return "|".join(wanted) or ACTIVATION_INPUTS

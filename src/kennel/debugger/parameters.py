@@ -37,12 +37,12 @@ class Parameters(BaseModel):
             raise SettingError(f"{rule}: {name} = {first['input']!r}: {reason}", "Change its value") from error
 
 
-def is_regex(text: str) -> bool:
+def compiled(regex: str) -> re.Pattern[str]:
+    """Raises SettingError for what is no regular expression."""
     try:
-        re.compile(text)
-    except re.error:
-        return False
-    return True
+        return re.compile(regex)
+    except re.error as error:
+        raise SettingError(f"{regex!r} is no regular expression ({error})", "Mend it") from error
 
 
 def rule_of(given: Mapping[str, str]) -> str:

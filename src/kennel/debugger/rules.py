@@ -17,14 +17,13 @@ no number has not decreased.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from kennel.debugger.parameters import Parameters
+from kennel.debugger.parameters import Parameters, compiled
 from kennel.debugger.recorded import Loss, Recorded, Statistics, Tensors
 from kennel.debugger.verdict import Evidence, Status, Verdict
 from kennel.errors import SettingError
@@ -218,7 +217,7 @@ def _variances(
     parameters: PoorWeightInitializationParameters, recorded: Recorded, first: Sequence[int]
 ) -> Iterator[Verdict]:
     """The step with the largest ratio, or the first that is too large. A layer of no variance at all has no ratio."""
-    wanted = _compiled(parameters.activation_inputs_regex)
+    wanted = compiled(parameters.activation_inputs_regex)
     layers = {name: each for name, each in recorded.activations.items() if wanted.match(name)}
     ratios = []
     for own in first:
@@ -310,14 +309,6 @@ def _value(evidence: Evidence) -> float:
 
 def _step(evidence: Evidence | None) -> int:
     return evidence.step if evidence and evidence.step is not None else 0
-
-
-def _compiled(regex: str) -> re.Pattern[str]:
-    """Raises SettingError."""
-    try:
-        return re.compile(regex)
-    except re.error as error:
-        raise SettingError(f"{regex!r} is no regular expression ({error})", "Mend it") from error
 
 
 PARAMETERS: dict[str, type[Parameters]] = {

@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
@@ -37,8 +37,9 @@ Value = TypeVar("Value")
 MOST_DIGITS = 64
 """Of a number: longer ones are no number that AWS has."""
 _NAME = re.compile(r"(?:(ForAllValues|ForAnyValue):)?([A-Za-z]+?)(IfExists)?")
-_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?|\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)")
-_EPOCH = re.compile(r"-?\d{5,12}(\.\d{1,9})?")
+_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?|\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)", re.ASCII)
+_EPOCH = re.compile(r"-?[0-9]{5,12}(\.[0-9]{1,9})?")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,22 +99,25 @@ def condition(name: str, key: str, values: object, version: str) -> Condition:
     return Condition(name, key.lower(), texts, make(texts, version), quantifier, negated, bool(named[3]))
 
 
-def _string(fold: bool, wild: bool) -> Make:
+def _string(*, fold: bool, wild: bool) -> Make:
     flags = re.IGNORECASE if fold else 0
 
     def equals(text: str, value: str) -> bool:
         return patterns.compiled(patterns.expression(text), flags).match(value) is not None
 
-    return _with_variables(equals, wild)
+    return _one_of(equals, str.lower if fold else str, wild)
 
 
-def _with_variables(equals: Callable[[str, str], bool], wild: bool) -> Make:
-    """equals: takes a pattern's text and a value."""
+def _one_of(equals: Callable[[str, str], bool], folded: Callable[[str], str], wild: bool) -> Make:
+    """equals: takes a pattern's text and a value. folded: what makes two words that are to be equal the same."""
 
     def make(values: tuple[str, ...], version: str) -> Match:
-        wanted = [patterns.pattern(each, version, wild=wild) for each in values]
+        words = frozenset(folded(each) for each in values if not wild and "${" not in each)
+        wanted = [patterns.pattern(each, version, wild=wild) for each in values if wild or "${" in each]
 
         def match(value: str, context: Context) -> bool | None:
+            if not wanted or folded(value) in words:
+                return folded(value) in words
             texts = [each.text(context) for each in wanted]
             if any(equals(each, value) for each in texts if each is not None):
                 return True
@@ -150,13 +154,9 @@ def _compared(read: Callable[[str], Value], compare: Callable[[Value, Value], bo
 
 
 def _number(text: str) -> Decimal:
-    try:
-        found = Decimal(text) if len(text) <= MOST_DIGITS else Decimal("NaN")
-    except InvalidOperation:
-        found = Decimal("NaN")
-    if not found.is_finite():
+    if len(text) > MOST_DIGITS or not _NUMBER.fullmatch(text):
         raise ValueError(f"{text[:MOST_DIGITS]!r} is no number")
-    return found
+    return Decimal(text)
 
 
 def _date(text: str) -> datetime:
@@ -237,14 +237,14 @@ OPERATORS: Mapping[str, tuple[Make, bool]] = {
     "StringNotLike": (_string(fold=False, wild=True), True),
     **_order(_number, "Numeric"),
     **_order(_date, "Date"),
-    "Bool": (_with_variables(lambda text, value: text.lower() == value.lower(), wild=False), False),
+    "Bool": (_string(fold=True, wild=False), False),
     "BinaryEquals": (_compared(_bytes, operator.eq), False),
     "IpAddress": (_compared(_network, _is_within), False),
     "NotIpAddress": (_compared(_network, _is_within), True),
-    "ArnEquals": (_with_variables(patterns.arn_matches, wild=True), False),
-    "ArnLike": (_with_variables(patterns.arn_matches, wild=True), False),
-    "ArnNotEquals": (_with_variables(patterns.arn_matches, wild=True), True),
-    "ArnNotLike": (_with_variables(patterns.arn_matches, wild=True), True),
+    "ArnEquals": (_one_of(patterns.arn_matches, str, wild=True), False),
+    "ArnLike": (_one_of(patterns.arn_matches, str, wild=True), False),
+    "ArnNotEquals": (_one_of(patterns.arn_matches, str, wild=True), True),
+    "ArnNotLike": (_one_of(patterns.arn_matches, str, wild=True), True),
     "Null": (_truth, False),
 }
 """The guide's operators: what makes the match, and whether it is negated."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -22,7 +22,9 @@ Kind = Literal["identity", "resource", "bucket", "trust"]
 repository's and a role's name no resource). bucket, trust: these two, with the rules of their own."""
 Effect = Literal["Allow", "Deny"]
 MOST = 200_000
-"""Characters of JSON that are looked at at all."""
+"""Characters of JSON that are looked at at all: AWS's own for its service-linked roles go up to 82,000."""
+MOST_ACTIONS = 1_000
+"""That one document remembers its statements of."""
 VERSIONS = ("2008-10-17", "2012-10-17")
 _ELEMENTS = {
     "Sid",
@@ -54,10 +56,12 @@ class Statement:
     not_actions: bool = False
     not_resources: bool = False
 
-    def covers(self, action: str, resource: str, context: Context) -> bool:
-        """Whether it is about this, whoever asks. action: in lower case."""
-        if self.actions.match(action, context) == self.not_actions:
-            return False
+    def acts(self, action: str) -> bool:
+        """action: in lower case."""
+        return self.actions.match(action, {}) != self.not_actions
+
+    def covers(self, resource: str, context: Context) -> bool:
+        """Whether it is about this, whoever asks for what."""
         about = True if self.resources is None else self.resources.match(resource, context)
         if about is None or about == self.not_resources:
             return False  # None: a variable stands for nothing, which makes a statement invalid
@@ -70,6 +74,16 @@ class Document:
 
     version: str
     statements: tuple[Statement, ...]
+    _about: dict[str, tuple[tuple[int, Statement], ...]] = field(default_factory=dict, repr=False)
+
+    def about(self, action: str) -> tuple[tuple[int, Statement], ...]:
+        """The statements about an action (in lower case), with their places; looked for once."""
+        found = self._about.get(action)
+        if found is None:
+            found = tuple((index, each) for index, each in enumerate(self.statements) if each.acts(action))
+            if len(self._about) < MOST_ACTIONS:
+                self._about[action] = found
+        return found
 
 
 def parse(policy: Mapping[str, Any] | str, kind: Kind) -> Document:
@@ -77,7 +91,7 @@ def parse(policy: Mapping[str, Any] | str, kind: Kind) -> Document:
     return _parsed(policy if isinstance(policy, str) else _dumped(policy), kind)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=512)
 def _parsed(text: str, kind: Kind) -> Document:
     document = _loaded(text)
     _check_elements(document, {"Version", "Id", "Statement"} - ({"Id"} if kind == "identity" else set()), "The policy")

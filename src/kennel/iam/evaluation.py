@@ -76,9 +76,9 @@ class _Asked:
 
     def through(self, source: Source, written: Sequence[Written]) -> Iterator[Applied]:
         for number, each in enumerate(written):
-            for index, statement in enumerate(_document(each, source).statements):
+            for index, statement in _document(each, source).about(self.action):
                 way = self._way(statement)
-                if way and statement.covers(self.action, self.resource, self.context):
+                if way and statement.covers(self.resource, self.context):
                     yield Applied(source, number, index, statement.effect, statement.sid, way)
 
     def _way(self, statement: Statement) -> Way:
@@ -87,7 +87,7 @@ class _Asked:
 
 def _decided(access: Access, caller: Caller, policies: Policies, allows: Iterable[Applied]) -> Decision:
     """Nothing denies; allows: what allows."""
-    by = {each.source: each for each in sorted(allows, key=lambda each: WAYS.index(each.way))}
+    by = _strongest(allows)
     granted = by.get("resource")
     across = bool(caller.account) and account_of(access, caller) != caller.account
     if granted is None and (across or not caller.account or access.action.lower() in TRUST):
@@ -106,12 +106,22 @@ def _decided(access: Access, caller: Caller, policies: Policies, allows: Iterabl
     return Decision(True, "allowed", allowing.sid)
 
 
+def _strongest(allows: Iterable[Applied]) -> dict[Source, Applied]:
+    """Of each source the one that grants most, and of these the first."""
+    found: dict[Source, Applied] = {}
+    for each in allows:
+        held = found.get(each.source)
+        if held is None or WAYS.index(held.way) < WAYS.index(each.way):
+            found[each.source] = each
+    return found
+
+
 def account_of(access: Access, caller: Caller) -> str:
     """Whose the resource is: by its ARN, else by `aws:ResourceAccount` (S3's ARNs name none), else the caller's."""
     fields = access.resource.split(":", 5)
     if len(fields) == 6 and fields[4].isdecimal():
         return fields[4]
-    return access.context.get("aws:resourceaccount", (caller.account,))[0]
+    return (access.context.get("aws:resourceaccount") or (caller.account,))[0]
 
 
 def _document(written: Written, source: Source) -> Document:

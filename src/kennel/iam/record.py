@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -52,7 +52,7 @@ class Call:
 
     def line(self) -> str:
         """Without its end."""
-        document = asdict(self)
+        document = {name: getattr(self, name) for name in self.__slots__}
         document["context"] = {key: each for key, each in self.context.items() if key not in (TIME, EPOCH)}
         return json.dumps(document, separators=(",", ":"))
 

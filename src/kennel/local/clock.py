@@ -19,11 +19,16 @@ class WallClock:
 
 
 class FastClock:
-    """Starts at the machine's time and runs `factor` times as fast."""
+    """Starts at the machine's time and runs `factor` times as fast.
 
-    def __init__(self, factor: float) -> None:
+    began: epoch seconds at which it was first started, for one that goes on in another process.
+    """
+
+    def __init__(self, factor: float, began: float | None = None) -> None:
         self._factor = factor
-        self._epoch, self._started = time.time(), time.monotonic()
+        now = time.time()
+        self._epoch = now if began is None else began + (now - began) * factor
+        self._started = time.monotonic()
 
     def now(self) -> float:
         """Epoch seconds of this clock."""

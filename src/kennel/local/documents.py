@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from kennel.files import write_atomically
+from kennel.files import PRIVATE, write_atomically
 from kennel.local.parts import Changes, Document
 
 
@@ -58,6 +58,7 @@ class Documents:
 
     def _keep(self, name: str, document: Document) -> None:
         """name: a SageMaker name, so letters, digits and dashes only."""
-        write_atomically(self._folder / f"{name}.json", json.dumps(document, indent=1, sort_keys=True).encode())
+        content = json.dumps(document, indent=1, sort_keys=True).encode()
+        write_atomically(self._folder / f"{name}.json", content, PRIVATE)  # a function's variables may be secrets
         self._held[name] = copy.deepcopy(document)
         self._changes.tell()

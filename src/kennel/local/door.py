@@ -27,6 +27,7 @@ from kennel.local.parts import (
     Document,
     Gate,
     Invocations,
+    JsonService,
     Operation,
     Page,
     Reply,
@@ -42,6 +43,7 @@ MAX_BODY = 30 * 1024**2
 """Of everything but S3's objects. What an endpoint takes is less, and its own business."""
 MAX_PACKAGE = 70_167_211
 """Of a function's package, in base64; AWS's own bound."""
+WHOSE = {"sagemaker": "SageMaker", "application-autoscaling": "Application Auto Scaling"}
 WEB = ("/_url/", "/_code/")
 OWNERS = ("/_kennel/calls",)
 """Pages for the owner of the home only."""
@@ -73,9 +75,11 @@ class Door:
         streams: Streams,
         page: Page,
         rest: Sequence[RestService] = (),
+        json: Sequence[JsonService] = (),
         gate: Gate | None = None,
     ) -> None:
-        self._region, self._operations, self._invocations = region, operations, invocations
+        self._region, self._invocations = region, invocations
+        self._operations = {"sagemaker": operations, **{each.service: each.json_operations() for each in json}}
         self._others, self._streams, self._page = others, streams, page
         self._rest = {each.service: RestApi(each.service, each.rest_operations()) for each in rest}
         self._webs = [each.web for each in rest]
@@ -101,14 +105,16 @@ class Door:
         scope = scope_of(environ, self._region)
         if scope is None:
             return self._shown(environ, owner=self._gate is None)
-        if scope.service not in ("sagemaker", OWN, *self._rest, *SERVICES):
-            there = ", ".join(["sagemaker", *self._rest, *SERVICES])
+        if scope.service not in (OWN, *self._operations, *self._rest, *SERVICES):
+            there = ", ".join([*self._operations, *self._rest, *SERVICES])
             raise _unknown(f"The local AWS does not have the service {scope.service}; it has {there}")
         asker = self._gate.asker(environ, scope.service) if self._gate else None
         if scope.service == OWN:
             return self._shown(environ, owner=asker is None or asker.administrator)
         if scope.service == "sagemaker":
             return self._sagemaker(environ, scope, asker)
+        if scope.service in self._operations:
+            return self._json_api(environ, scope, asker)
         if scope.service in self._rest:
             return self._rest_api(environ, scope, asker)
         return self._other(environ, scope, bucket, asker)
@@ -151,7 +157,7 @@ class Door:
         self._check_region(scope)
         body = _read(environ)
         if target := environ.get("HTTP_X_AMZ_TARGET"):
-            return self._operation(target.rpartition(".")[2], body, asker)
+            return self._operation("sagemaker", target.rpartition(".")[2], body, asker)
         found = _INVOCATIONS.fullmatch(environ["PATH_INFO"])
         if found and environ["REQUEST_METHOD"] == "POST":
             name, headers = unquote(found[1]), _header_names(environ)
@@ -160,16 +166,22 @@ class Door:
             return self._invocations.invoke(name, headers, body)
         raise _unknown(f"The local AWS does not have {environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
 
-    def _operation(self, name: str, body: bytes, asker: Asker | None) -> Reply:
-        if name not in self._operations:
-            there = ", ".join(sorted(self._operations))
-            raise _unknown(f"The local AWS does not have SageMaker's operation {name}; it has {there}")
+    def _json_api(self, environ: Environ, scope: Scope, asker: Asker | None) -> Reply:
+        self._check_region(scope)
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        return self._operation(scope.service, target.rpartition(".")[2], _read(environ), asker)
+
+    def _operation(self, service: str, name: str, body: bytes, asker: Asker | None) -> Reply:
+        operations = self._operations[service]
+        if name not in operations:
+            there, whose = ", ".join(sorted(operations)), WHOSE.get(service, service)
+            raise _unknown(f"The local AWS does not have {whose}'s operation {name}; it has {there}")
         request = _parsed(body)
-        if found := shapes.problems("sagemaker", name, request):
+        if found := shapes.problems(service, name, request):
             raise invalid(shapes.refusal(found))
         if asker is not None:
             asker.admit(name, request)
-        return _json(200, self._operations[name](request))
+        return _json(200, operations[name](request))
 
     def _other(self, environ: Environ, scope: Scope, bucket: str, asker: Asker | None) -> Reply | Stream:
         call = _call(environ, scope.service, bucket)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from kennel.errors import ServerError
-from kennel.files import forget_drafts, write_atomically
+from kennel.files import PRIVATE, forget_drafts, write_atomically
 
 STATE, LOCK, LOG = "server.json", "server.lock", "server.log"
 
@@ -69,8 +69,7 @@ def credentials(home: Path) -> tuple[str, str]:
     path = home / "credentials.json"
     if not path.exists():
         made = [_random(string.ascii_uppercase + "234567", 16), _random(string.ascii_letters + string.digits, 40)]
-        write_atomically(path, json.dumps([f"AKIA{made[0]}", made[1]]).encode())
-        path.chmod(0o600)
+        write_atomically(path, json.dumps([f"AKIA{made[0]}", made[1]]).encode(), PRIVATE)
     key, secret = json.loads(path.read_text())
     return key, secret
 
@@ -80,8 +79,7 @@ def announced(home: Path, state: State) -> Iterator[None]:
     """The state is readable as long as this lasts."""
     path = home / STATE
     forget_drafts(path)
-    write_atomically(path, json.dumps(asdict(state), indent=1).encode())
-    path.chmod(0o600)
+    write_atomically(path, json.dumps(asdict(state), indent=1).encode(), PRIVATE)
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from kennel.files import forget_drafts, write_atomically
+from kennel.files import PRIVATE, forget_drafts, write_atomically
 from kennel.local.parts import Document
 
 
@@ -31,7 +31,7 @@ class Journal:
     def add(self, documents: Sequence[Document]) -> None:
         if self._handle is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
         lines = memoryview("".join(f"{json.dumps(each)}\n" for each in documents).encode())
         while lines:
             lines = lines[os.write(self._handle, lines) :]
@@ -42,7 +42,7 @@ class Journal:
         """Replace the whole."""
         self.close()
         forget_drafts(self._path)
-        write_atomically(self._path, "".join(f"{json.dumps(each)}\n" for each in documents).encode())
+        write_atomically(self._path, "".join(f"{json.dumps(each)}\n" for each in documents).encode(), PRIVATE)
 
     def remove(self) -> None:
         self.close()

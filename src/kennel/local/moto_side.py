@@ -8,6 +8,7 @@ needs an order: one lock is held for every call.
 
 from __future__ import annotations
 
+import base64
 import datetime
 import logging
 import os
@@ -36,7 +37,6 @@ SERVICES = {
     "monitoring": "cloudwatch",
     "logs": "logs",
     "ec2": "ec2",
-    "application-autoscaling": "applicationautoscaling",
 }
 """What requests are signed for → moto's name. Nothing else of moto is reachable."""
 SESSION_SECONDS = 36 * 3600
@@ -75,7 +75,7 @@ class Moto:
         """Make moto's state what it was when the last server ended, however it ended."""
         with self.lock:
             entries = self._journal.read()
-            alive = [each for each in entries if not _has_expired(each)]
+            alive = [each for each in entries if each["service"] in SERVICES and not _has_expired(each)]
             if len(alive) < len(entries):
                 self._journal.write_anew(alive)
             for each in alive:
@@ -224,6 +224,12 @@ def _has_expired(entry: dict[str, Any]) -> bool:
     return entry["service"] == "sts" and float(entry["time"]) < time.time() - SESSION_SECONDS
 
 
+def _session_token() -> str:
+    from moto.moto_api._internal import mock_random
+
+    return base64.b64encode(mock_random.randbytes(264)).decode()
+
+
 def _load() -> None:
     """moto reads its settings from the environment, most of them when it is imported."""
     os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # it would let every web page in
@@ -231,6 +237,8 @@ def _load() -> None:
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):  # moto makes a session, which fails where one does not exist
         os.environ.pop(name, None)
     from moto.core.common_models import BaseModel
+    from moto.sts import models as sts
 
+    sts.random_session_token = _session_token  # moto's own comes out differently each time the journal is played
     # moto remembers every object, log event and metric ever made in a list that nobody here needs: a leak.
     BaseModel.__new__ = lambda cls, *args, **kwargs: object.__new__(cls)

@@ -125,7 +125,31 @@ class Page:
                 }
                 for each in found.get("ProductionVariants", [])
             ],
+            "scaling": self._scaling(name),
         }
+
+    def _scaling(self, endpoint: str) -> list[str]:
+        """A line a variant that is scaled, and its last activity."""
+        ask, asked = self._operations, {"ServiceNamespace": "sagemaker"}
+        if "DescribeScalableTargets" not in ask:
+            return []
+        found = ask["DescribeScalableTargets"](asked)["ScalableTargets"]
+        mine = [each for each in found if each["ResourceId"].startswith(f"endpoint/{endpoint}/")]
+        return [self._scaled({**asked, "ResourceId": each["ResourceId"]}, each) for each in mine]
+
+    def _scaled(self, asked: Document, target: Document) -> str:
+        policies = self._operations["DescribeScalingPolicies"](asked)["ScalingPolicies"]
+        alarms = [(each["PolicyName"], one["AlarmName"]) for each in policies for one in each["Alarms"]]
+        monitoring, prefix = self._house.monitoring, f"TargetTracking-{target['ResourceId']}-"
+        states = [
+            f"{policy} {name.removeprefix(prefix).split('-')[0]} {monitoring.state(name)}"
+            for policy, name in alarms
+            if monitoring is not None
+        ]
+        last = self._operations["DescribeScalingActivities"]({**asked, "MaxResults": 1})["ScalingActivities"]
+        done = [f"{each['StatusCode']}: {each['Description']}" for each in last]
+        bounds = f"{target['MinCapacity']}–{target['MaxCapacity']}"
+        return ", ".join([f"{target['ResourceId'].rsplit('/', 1)[-1]}: {bounds}", *states, *done])
 
     def _functions(self) -> list[Document]:
         if "ListFunctions" not in self._operations:

@@ -72,6 +72,16 @@ class RestService(Protocol):
 
 
 @runtime_checkable
+class JsonService(Protocol):
+    """A service beside SageMaker that speaks JSON as SageMaker does."""
+
+    service: str
+    """As requests are signed for it."""
+
+    def json_operations(self) -> Mapping[str, Operation]: ...
+
+
+@runtime_checkable
 class Interruptible(Protocol):
     """What runs spot jobs."""
 
@@ -163,6 +173,26 @@ class CloudWatch(Protocol):
     def put(
         self, namespace: str, name: str, value: float, dimensions: Mapping[str, str], unit: str, time: float
     ) -> None: ...
+
+
+class Monitoring(Protocol):
+    """CloudWatch's alarms from inside the server, and what they are judged by."""
+
+    def value(
+        self, namespace: str, name: str, dimensions: Mapping[str, str], statistic: str, begin: float
+    ) -> float | None:
+        """Of the minute that began then; None where it has no data."""
+
+    def put(self, alarm: Document, at: float) -> None:
+        """alarm: as PutMetricAlarm takes it. It begins without data."""
+
+    def state(self, name: str) -> str:
+        """Of an alarm that is there."""
+
+    def judge(self, name: str, state: str, reason: str, data: Document, at: float) -> None:
+        """Its new state; data: what it follows from."""
+
+    def remove(self, name: str, at: float) -> None: ...
 
 
 class Roles(Protocol):
@@ -357,6 +387,8 @@ class House:
     actors: Actors | None = None
     actor: Actor | None = None
     """Who works in this house, if it is one that `acting_as` made."""
+    monitoring: Monitoring | None = None
+    """What scaling needs; without it there is none."""
 
     def arn(self, resource: str, service: str = "sagemaker") -> str:
         """`arn:aws:sagemaker:REGION:ACCOUNT:resource`."""

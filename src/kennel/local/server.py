@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from kennel.errors import ServerError, Stopped
+from kennel.local.alarms import AlarmStore
 from kennel.local.clock import WallClock
 from kennel.local.door import Door
 from kennel.local.errors import Refused
@@ -20,7 +21,18 @@ from kennel.local.home import State, alone, announced, credentials
 from kennel.local.moto_side import ACCOUNT, Moto
 from kennel.local.objects import ObjectStore
 from kennel.local.page import Interrupt, Page
-from kennel.local.parts import Changes, Clock, House, Interruptible, Invocations, Operation, Reply, RestService, Service
+from kennel.local.parts import (
+    Changes,
+    Clock,
+    House,
+    Interruptible,
+    Invocations,
+    JsonService,
+    Operation,
+    Reply,
+    RestService,
+    Service,
+)
 from kennel.local.roles import RoleBook
 from kennel.local.runners import Choice, Setting
 from kennel.local.tags import Tagging, TagStore
@@ -29,20 +41,28 @@ from kennel.local.wire import create_server
 
 log = logging.getLogger(__name__)
 
+if TYPE_CHECKING:
+    from kennel.local.hosting import Limits as HostingLimits
+
 Assembly = Callable[[House], Sequence[Service]]
 BACKLOG = 512
 """Connections that may wait to be taken."""
 
 
-def assemble(house: House, concurrency: int = 10) -> list[Service]:
-    """SageMaker's parts, and Lambda. concurrency: executions of functions at a time."""
+def assemble(house: House, concurrency: int = 10, limits: HostingLimits | None = None) -> list[Service]:
+    """SageMaker's parts, Application Auto Scaling, and Lambda.
+
+    concurrency: executions of functions at a time. limits: of hosting.
+    """
     from kennel.local.functions import Functions, Limits
     from kennel.local.hosting import Hosting
+    from kennel.local.scaling import Scaling
     from kennel.local.training import TrainingJobs
     from kennel.local.tuning import TuningJobs
 
-    training = TrainingJobs(house)
-    return [training, TuningJobs(house, training), Hosting(house), Functions(house, Limits(concurrency))]
+    training, hosting = TrainingJobs(house), Hosting(house, limits)
+    scaling = [Scaling(house, hosting, house.monitoring)] if house.monitoring else []
+    return [training, TuningJobs(house, training), *scaling, hosting, Functions(house, Limits(concurrency))]
 
 
 def serve(
@@ -92,8 +112,11 @@ def _furnished(
     changes = Changes()
     tags = TagStore(home / "tags", changes)
     things = Things(kept.moto, region, tags)
-    calls = held.enter_context(closing(CallLog(home / "gatekeeper")))
-    gate = Gatekeeper(kept.moto, credentials(home), region, calls, things)
+    gate = Gatekeeper(
+        kept.moto, credentials(home), region, held.enter_context(closing(CallLog(home / "gatekeeper"))), things
+    )
+    alarms = AlarmStore(home / "alarms", kept.moto, kept.metrics, region, changes)
+    alarms.load()
     roles = RoleBook(kept.moto, region, gate.trusts)
     house = House(
         account=ACCOUNT,
@@ -111,6 +134,7 @@ def _furnished(
         closing=threading.Event(),
         programs=runners,
         sessions=roles,
+        monitoring=alarms,
         actors=Actors(gate),
     )
     there = [*services(house), Tagging(house, tags)]
@@ -121,10 +145,12 @@ def _furnished(
     for service in there:
         operations |= service.operations()
     rest = [each for each in there if isinstance(each, RestService)]
+    json = [each for each in there if isinstance(each, JsonService)]
     shown = {name: each for service in rest for name, each in service.rest_operations().items()} | operations
-    things.operations = shown
-    page = Page(house, shown, kept.logs.last_lines, _interrupt(there), calls.text)
-    return house, Door(region, operations, _invocations(there), kept.moto, kept.objects, page, rest, gate)
+    shown |= {name: each for service in json for name, each in service.json_operations().items()}
+    things.know({"sagemaker": operations, **{each.service: each.rest_operations() for each in rest}})
+    page = Page(house, shown, kept.logs.last_lines, _interrupt(there), gate.calls.text)
+    return house, Door(region, operations, _invocations(there), kept.moto, kept.objects, page, rest, json, gate)
 
 
 def _kept(home: Path, region: str, held: ExitStack) -> _Kept:

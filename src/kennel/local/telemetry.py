@@ -21,6 +21,8 @@ from kennel.local.parts import Document
 
 OPEN = 64
 """Files of streams that stay open: most streams are written to for a while and then never again."""
+LATE_SECONDS = 900
+"""How far back from a minute data are looked for that came in another order than their times."""
 METRIC_SECONDS = 15 * 24 * 3600
 """CloudWatch keeps one-minute points so long."""
 
@@ -155,6 +157,27 @@ class MetricStore:
             self._backends[self._region].metric_data.append(_datum(datum))
             self._keep(self._region)
 
+    def value(
+        self, namespace: str, name: str, dimensions: Mapping[str, str], statistic: str, begin: float
+    ) -> float | None:
+        """Of the minute that began then; None where it has no data, or only some that came long after."""
+        first, last, stop = _utc(begin), _utc(begin + 60), _utc(begin - LATE_SECONDS)
+        found: list[tuple[float, float, float, float]] = []
+        with self._moto.lock:
+            for each in reversed(self._backends[self._region].metric_data):
+                at = (
+                    each.timestamp.astimezone(datetime.UTC).replace(tzinfo=None)
+                    if each.timestamp.tzinfo
+                    else each.timestamp
+                )
+                if at < stop:
+                    break
+                if not first <= at < last or (each.namespace, each.name) != (namespace, name):
+                    continue
+                if {one.name: one.value for one in each.dimensions} == dimensions:
+                    found.append(_statistics(each))
+        return _of(statistic, found) if found else None
+
     def keeps(self, call: Call) -> bool:
         return call.action() == "PutMetricData"
 
@@ -179,6 +202,24 @@ class MetricStore:
         new = self._backends[region].metric_data[self._kept.get(region, 0) :]
         self._journal.add([{"region": region, **_described(each)} for each in new])
         self._kept[region] = len(self._backends[region].metric_data)
+
+
+def _statistics(datum: Any) -> tuple[float, float, float, float]:
+    """Minimum, maximum, samples, sum."""
+    if hasattr(datum, "value"):
+        return datum.value, datum.value, 1, datum.value
+    return datum.min, datum.max, datum.sample_count, datum.sum
+
+
+def _of(statistic: str, found: Sequence[tuple[float, float, float, float]]) -> float:
+    samples, total = sum(each[2] for each in found), sum(each[3] for each in found)
+    return {
+        "Minimum": min(each[0] for each in found),
+        "Maximum": max(each[1] for each in found),
+        "SampleCount": samples,
+        "Sum": total,
+        "Average": total / samples if samples else 0.0,
+    }[statistic]
 
 
 def _datum(given: Document) -> Any:

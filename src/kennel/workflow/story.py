@@ -1,4 +1,4 @@
-"""`kennel run`: data → channels → features → tuning → the best again → endpoint → function → a prediction.
+"""`kennel run`: data → channels → features → tuning → the best again → endpoint, scaled → function → a prediction.
 
 Every name comes from content and from the run's own name, and each step looks first at what exists: so a process that
 was ended at any moment is resumed by doing all steps again.
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from kennel.cloud import bucket, endpoint, function, names, prices, registry, storage, training, tuning, watch
+from kennel.cloud import bucket, endpoint, function, names, prices, registry, scaling, storage, training, tuning, watch
 from kennel.cloud.debugger import Debugging
 from kennel.cloud.endpoint import EndpointPlan
 from kennel.cloud.events import Event, InstancesChanged, RuleTold, StatusChanged, TrialEnded
@@ -22,6 +22,7 @@ from kennel.cloud.function_requests import plan_of
 from kennel.cloud.iam.apply import ensure
 from kennel.cloud.logs import LogLine, Notice
 from kennel.cloud.package import package
+from kennel.cloud.scaling_requests import plan_of as scaling_of
 from kennel.cloud.session import Cloud
 from kennel.cloud.storage import S3Uri
 from kennel.cloud.training import FEATURES_JOB, Channel, TrainingPlan
@@ -41,7 +42,7 @@ from kennel.workflow.pages import tuning_page
 from kennel.workflow.record import Record
 
 Kind = Literal["training job", "tuning job", "endpoint"]
-Step = Literal["upload", "features", "tune", "train", "deploy", "function", "predict"]
+Step = Literal["upload", "features", "tune", "train", "deploy", "scale", "function", "predict"]
 STEPS: tuple[Step, ...] = get_args(Step)
 
 
@@ -81,7 +82,8 @@ class Inputs:
 class Summary:
     """What a run did. seconds: step → seconds; addresses: what → where it lies.
 
-    spent: USD for the jobs, as far as prices are known (None: not); hourly: USD, of endpoint and function from now on.
+    spent: USD for the jobs, as far as prices are known (None: not); hourly: USD, of endpoint and function from now on;
+    more: what scaling may add to that. scaling: what is scaled, in words.
     """
 
     side: str
@@ -93,6 +95,8 @@ class Summary:
     answer: dict[str, Any] = field(default_factory=dict)
     spent: float | None = 0.0
     hourly: float | None = 0.0
+    more: float | None = 0.0
+    scaling: str = ""
 
     def as_json(self) -> dict[str, Any]:
         photo = {"path": str(self.photo.path), "label": self.photo.label} if self.photo else None
@@ -189,10 +193,27 @@ class Story:
         plan = self._endpoint_plan()
         done = endpoint.deploy(self._cloud, plan)
         with self._waiting("endpoint", plan.name, None) as tell:
+            for each in done.unscaled:
+                self._progress.say(f"{each} is not scaled until this is done: AWS lets no machine change that is")
             watch.endpoint(self._cloud, plan.name, tell, config=done.config)
         self.summary.addresses["endpoint"] = plan.name
         price = self._hourly(plan.instance_type)
         self.summary.hourly = None if price is None else price * plan.instances
+
+    def scale(self) -> None:
+        """Its number of instances follows the load, as kennel.toml says; where that says no, it does so no more."""
+        name, asked = self._settings.endpoint_name, self._settings.scaling
+        with self._progress.step(f"scaling of {name}"):
+            if asked.enabled:
+                wanted = scaling.difference(self._cloud, scaling_of(self._settings))
+            else:
+                wanted = scaling.leftovers(self._cloud, name)
+            scaling.carry_out(self._cloud, wanted, self._progress.say)
+        if asked.enabled:
+            price = self._hourly(self._settings.endpoint.instance_type)
+            self.summary.more = None if price is None else price * (asked.max - self._settings.endpoint.instances)
+            bounds = f"{asked.min} to {asked.max} instances"
+            self.summary.scaling = f"{bounds}, {asked.target:g} invocations a minute each"
 
     def function(self) -> None:
         """What the public asks, in front of the endpoint; its address shows a page."""
@@ -276,6 +297,7 @@ class Story:
             instance_type=settings.endpoint.instance_type,
             instances=settings.endpoint.instances,
             startup_s=settings.endpoint.startup_s,
+            scaled=settings.scaling.enabled,
             tags=tuple(settings.tags()),
         )
 

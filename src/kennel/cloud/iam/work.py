@@ -126,7 +126,7 @@ def instance(place: Place) -> Role:
             ),
             Statement(
                 "Register", "Session Manager: a shell without an open port or a key",
-                ("ssm:UpdateInstanceInformation",), machines,
+                ("ssm:UpdateInstanceInformation",), machines, {"ArnLike": {"ec2:SourceInstanceARN": machines}},
             ),
             Statement("Shell", "Session Manager's channels, which know no resource", SESSIONS, ("*",)),
         ),

@@ -156,7 +156,7 @@ class Asker:
             asked = needs(self._service, operation, request, self._gate.place(caller))
         except Unknown as error:
             log.warning("%s:%s is refused: %s", self._service, operation, error)
-            raise words.unknown(self._service, caller, operation) from error
+            raise words.unknown(self._service, caller, operation, str(error)) from error
         for access in asked:
             decision = self._decision(access, operation)
             if not decision.allowed:
@@ -168,7 +168,7 @@ class Asker:
             operation, request = asked_of(call)
         except (Unreadable, Unknown) as error:
             log.warning("%s %s of %s is refused: %s", call.method, call.path, call.service, error)
-            raise words.unknown(self._service, self.known.caller, str(error) or call.method) from error
+            raise words.unknown(self._service, self.known.caller, call.action() or call.method, str(error)) from error
         self.admit(operation, request)
         limits.check(call, operation, request, self._gate.standing)
         return operation

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from kennel.local.call import Call
+from kennel.local.gatekeeper import forms
 from kennel.local.gatekeeper.mapping import s3_operation
 from kennel.local.parts import Document
 
@@ -20,6 +21,7 @@ class Unreadable(Exception):
 
 def asked_of(call: Call) -> tuple[str, Document]:
     """(operation, request). Raises Unreadable, Unknown."""
+    forms.check(call)
     return _of_s3(call) if call.service == "s3" else _named(call)
 
 
@@ -32,7 +34,7 @@ def _named(call: Call) -> tuple[str, Document]:
     name = call.action()
     model = _model(call.service)
     if name not in model.operation_names or not isinstance(call.body, bytes):
-        raise Unreadable(name)
+        raise Unreadable(f"{call.service} has no operation {name[:100]}")
     try:
         kind = call.headers.get("CONTENT_TYPE", "").split(";")[0].strip()
         parser = PROTOCOL_PARSERS[determine_request_protocol(model, kind)](model.operation_model(name))
@@ -46,7 +48,7 @@ def _named(call: Call) -> tuple[str, Document]:
         }
         return name, dict(parser.parse(given) or {})
     except Exception as error:  # whatever a hostile body makes of moto's parser
-        raise Unreadable(name) from error
+        raise Unreadable(f"the request cannot be read as {name}") from error
 
 
 def _of_s3(call: Call) -> tuple[str, Document]:

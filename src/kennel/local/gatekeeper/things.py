@@ -17,13 +17,13 @@ Listed = list[dict[str, str]]
 
 
 class Things:
-    """tags: of SageMaker's resources. operations: SageMaker's and Lambda's own, to be set when they are there."""
+    """tags: of SageMaker's resources."""
 
     def __init__(self, moto: Moto, region: str, tags: Tags) -> None:
         from moto.iam.models import iam_backends
         from moto.s3.models import s3_backends
 
-        self.operations: Mapping[str, Operation] = {}
+        self._operations: Mapping[str, Mapping[str, Operation]] = {}
         self._moto, self._region, self._tags = moto, region, tags
         self._iam, self._s3 = iam_backends[ACCOUNT]["aws"], s3_backends[ACCOUNT]["aws"]
         self._by_service: dict[str, Callable[[str], Mapping[str, str]]] = {
@@ -36,6 +36,10 @@ class Things:
             "cloudwatch": lambda arn: self._of_tagger("cloudwatch", arn),
             "ec2": self._of_ec2,
         }
+
+    def know(self, operations: Mapping[str, Mapping[str, Operation]]) -> None:
+        """SageMaker's and Lambda's own, by service, when they are there."""
+        self._operations = operations
 
     def tags(self, arn: str) -> Mapping[str, str]:
         """Of the resource with this ARN; none where there is no such resource."""
@@ -54,7 +58,7 @@ class Things:
         name, _, qualifier = arn.split(":", 6)[-1].partition(":")
         asked = {"FunctionName": name, **({"Qualifier": qualifier} if qualifier else {})}
         with suppress(Refused, KeyError, PolicyError):
-            return parse(str(self.operations["GetPolicy"](asked)["Policy"]), "resource")
+            return parse(str(self._operations["lambda"]["GetPolicy"](asked)["Policy"]), "resource")
         return None
 
     def _in_iam(self, kind: str, name: str) -> str:
@@ -75,14 +79,15 @@ class Things:
 
     def _endpoint_config(self, endpoint: str) -> str:
         with suppress(Refused, KeyError):
-            name = self.operations["DescribeEndpoint"]({"EndpointName": endpoint})["EndpointConfigName"]
-            return str(self.operations["DescribeEndpointConfig"]({"EndpointConfigName": name})["EndpointConfigArn"])
+            ask = self._operations["sagemaker"]
+            name = ask["DescribeEndpoint"]({"EndpointName": endpoint})["EndpointConfigName"]
+            return str(ask["DescribeEndpointConfig"]({"EndpointConfigName": name})["EndpointConfigArn"])
         return ""
 
     def _of_function(self, arn: str) -> Mapping[str, str]:
         plain = ":".join(arn.split(":")[:7])  # versions and aliases have none of their own
-        with suppress(Refused, KeyError):  # not by ListTags, which SageMaker has as well
-            return dict(self.operations["GetFunction"]({"FunctionName": plain})["Tags"])
+        with suppress(Refused, KeyError):
+            return dict(self._operations["lambda"]["ListTags"]({"Resource": plain})["Tags"])
         return {}
 
     def _of_iam(self, arn: str) -> Mapping[str, str]:

@@ -31,12 +31,12 @@ def sentence(service: str, caller: Caller, access: Access, decision: Decision) -
     )
 
 
-def unknown(service: str, caller: Caller, operation: str) -> Refused:
+def unknown(service: str, caller: Caller, operation: str, why: str) -> Refused:
     """An operation of which nobody has said what has to be allowed for it: not even to the administrator."""
     return _denied(
         service,
         f"User: {caller.arn} is not authorized to perform: {service}:{operation} because the gatekeeper of the local "
-        "AWS does not know what it needs; see docs/iam.md",
+        f"AWS does not know what it needs ({why[:200]}); see docs/iam.md",
     )
 
 

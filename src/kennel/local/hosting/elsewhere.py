@@ -32,7 +32,8 @@ class Elsewhere:
         self._there = False
         nothing = Tail(Path(tempfile.gettempdir()) / "there-is-no-log", lambda lines: None)
         self._instance = Instance(_Address(address), nothing, limits.outstanding)
-        self._invoke = Invoker(house, limits, self._router, Meter())
+        self._clock, self._meter = house.clock, Meter(house.clock)
+        self._invoke = Invoker(house, limits, self._router, self._meter)
         self._closing = threading.Event()
         threading.Thread(target=self._watch, name="elsewhere", daemon=True).start()
 
@@ -47,6 +48,7 @@ class Elsewhere:
 
     def _watch(self) -> None:
         while not self._closing.is_set():
+            self._meter.forget(self._clock.now())  # nobody publishes them
             try:
                 self._look()
             except Exception:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from kennel.local.documents import Documents
 from kennel.local.errors import invalid
@@ -14,18 +15,33 @@ from kennel.local.hosting.described import deployment_in, described
 from kennel.local.hosting.fleet import CLOSING_DRAIN_S, Counts, Fleet, RolloutFailed
 from kennel.local.hosting.invoke import Invocation, Invoker, not_found
 from kennel.local.hosting.meter import Meter
-from kennel.local.hosting.plan import Deployment, Limits
+from kennel.local.hosting.plan import Deployment, Limits, Variant
 from kennel.local.listed import listed
 from kennel.local.parts import Document, House, Operation, Reply
 
 LOG = logging.getLogger(__name__)
+LATE_S = 600
+"""Minutes longer ago are left out when their turn comes."""
+
+
+class Watcher(Protocol):
+    """Is told what happens to endpoints."""
+
+    def minute(self, begin: float) -> None:
+        """A minute is over, and its metrics are published."""
+
+    def updating(self, endpoint: str, deployed: Deployment, fresh: Deployment) -> None:
+        """Before UpdateEndpoint is accepted, with the endpoint's state locked. Raises Refused."""
+
+    def deleted(self, endpoint: str) -> None:
+        """DeleteEndpoint was accepted."""
 
 
 class Hosted:
     """What runs of one endpoint."""
 
     def __init__(self, house: House, limits: Limits, name: str) -> None:
-        self.fleet, self.meter = Fleet(house, limits, name), Meter()
+        self.fleet, self.meter = Fleet(house, limits, name), Meter(house.clock)
         self.invoke = Invoker(house, limits, self.fleet.router, self.meter)
 
 
@@ -36,6 +52,7 @@ class Endpoints:
         self._house, self._configs, self._limits = house, configs, limits
         self._kept = Documents(house.home / "endpoints", house.changes)
         self._hosted: dict[str, Hosted] = {}
+        self._watchers: list[Watcher] = []
         self._closing = threading.Event()
         self._publisher = threading.Thread(target=self._publish, name="endpoint-metrics", daemon=True)
 
@@ -55,9 +72,18 @@ class Endpoints:
             return not_found(name, self._house.account)
         return hosted.invoke(Invocation(name, headers, body))
 
+    def watched_by(self, watcher: Watcher) -> None:
+        """Call it before resume."""
+        self._watchers.append(watcher)
+
     def instances(self, endpoint: str, variant: str) -> Counts:
         hosted = self._hosted.get(endpoint)
         return hosted.fleet.counts(variant) if hosted else Counts(0, 0)
+
+    def variant(self, endpoint: str, name: str) -> Variant | None:
+        document = self._get(endpoint)
+        found = deployment_in(document, "Deployed") or deployment_in(document, "Pending")
+        return found.named(name) if found else None
 
     def resume(self) -> None:
         """Endpoints get their instances again; what was under way goes on."""
@@ -114,6 +140,8 @@ class Endpoints:
 
         def wanted(deployed: Deployment) -> Deployment:
             self._configs.get(deployed.config)  # AWS needs the one that is left too
+            for each in self._watchers:
+                each.updating(request["EndpointName"], deployed, fresh)
             return requests.retained(fresh, deployed, request)
 
         return self._change(request["EndpointName"], wanted)
@@ -128,6 +156,8 @@ class Endpoints:
             document.update(EndpointStatus="Deleting", LastModifiedTime=self._house.clock.now())
 
         self._altered(request["EndpointName"], start)
+        for each in self._watchers:
+            each.deleted(request["EndpointName"])
         self._begin(request["EndpointName"], self._end)
         return {}
 
@@ -234,13 +264,20 @@ class Endpoints:
         self._kept.remove(name)
 
     def _publish(self) -> None:
-        clock = self._house.clock
-        while True:
-            begin = clock.now() // meter.MINUTE * meter.MINUTE
-            if clock.wait(self._closing, begin + meter.MINUTE - clock.now()):
-                return
+        """Minute after minute, none left out; but what a machine slept through is over."""
+        clock, begin = self._house.clock, self._house.clock.now() // meter.MINUTE * meter.MINUTE
+        while not clock.wait(self._closing, begin + meter.MINUTE - clock.now()):
             for name in list(self._hosted):
                 self._publish_one(name, begin)
+            for each in self._watchers:
+                self._tell(each, begin)
+            begin = max(begin + meter.MINUTE, clock.now() // meter.MINUTE * meter.MINUTE - LATE_S)
+
+    def _tell(self, watcher: Watcher, begin: float) -> None:
+        try:
+            watcher.minute(begin)
+        except Exception:
+            LOG.exception("what follows a minute")
 
     def _publish_one(self, name: str, begin: float) -> None:
         hosted, document = self._hosted.get(name), self._kept.get(name)
@@ -249,7 +286,7 @@ class Endpoints:
             return
         try:
             for each in deployed.variants:
-                instances = hosted.fleet.counts(each.name).current
-                meter.publish(self._house, name, each.name, hosted.meter.take(each.name), instances, begin)
+                meter.publish(self._house, name, each.name, hosted.meter.take(each.name, begin), begin)
+            hosted.meter.forget(begin - LATE_S)
         except Exception:
             LOG.exception("metrics of endpoint %s", name)

@@ -70,7 +70,7 @@ class Invoker:
         except NoInstance:
             return error(503, "ServiceUnavailable", "No instance of the endpoint was able to take the request in time.")
         status = asked.answer.status if asked.answer else 0
-        self._meter.count(asked.variant, status, asked.model_s, time.monotonic() - began - asked.model_s)
+        self._meter.answer(asked.variant, status, asked.model_s, time.monotonic() - began - asked.model_s)
         if asked.answer is None:
             return self._model_error(invocation.endpoint, 0, asked.why)
         if not 200 <= status < 300:
@@ -80,10 +80,12 @@ class Invoker:
     def _ask(self, invocation: Invocation, until: float) -> _Asked:
         """Another instance is asked where one dies: predictions may be repeated, and nobody has seen an answer yet."""
         headers = {name: invocation.headers[name] for name in FORWARDED if name in invocation.headers}
-        breaks = 0
+        asked, breaks = False, 0
         while True:
             variant, instance = self._router.acquire(invocation.headers.get(TARGET), until)
-            began = time.monotonic()
+            if not asked:
+                self._meter.request(variant, self._router.size(variant))
+            asked, began = True, time.monotonic()
             try:
                 answer = instance.ask(headers, invocation.body, until - began)
                 return _Asked(variant, time.monotonic() - began, answer)

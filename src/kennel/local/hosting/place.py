@@ -16,6 +16,7 @@ from kennel.local.hosting import archive, words
 from kennel.local.hosting.instance import Instance
 from kennel.local.hosting.plan import Limits, Variant
 from kennel.local.hosting.router import Router, Seat
+from kennel.local.hosting.warmup import warm
 from kennel.local.parts import House, Work
 from kennel.local.tail import Tail
 
@@ -149,7 +150,7 @@ class Place:
         return Instance(running, tail, site.limits.outstanding)
 
     def _bring_up(self, instance: Instance) -> Failure | None:
-        """Wait for the first healthy /ping."""
+        """Wait for the first healthy /ping and, as far as strangers' containers allow it, a first invocation."""
         until = time.monotonic() + self._variant.startup_s
         reason = words.no_ping(self._variant.name)
         while not self._ended.is_set():
@@ -157,6 +158,10 @@ class Place:
             if instance.running.exit_code() is not None:
                 return Failure(reason, final=False)
             if instance.ping(min(self._limits.ping_s, max(0.1, until - time.monotonic()))):
+                if not warm(instance, min(self._limits.warm_s, max(0.1, until - time.monotonic())), self._ended):
+                    LOG.info("endpoint %s: an instance answers /ping, and no picture", self._site.endpoint)
+                if instance.running.exit_code() is not None:
+                    return Failure(reason, final=False)
                 self._served = True
                 self._site.router.admit(self.seat, instance)
                 return None

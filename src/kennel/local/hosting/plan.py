@@ -16,8 +16,9 @@ class Limits:
     """payload: bytes of a request (InvokeEndpoint's Body); answer_s: from request to answer, waiting included.
 
     outstanding: requests that an instance gets at a time. ping_s: for an answer; SageMaker gives 2, here instances
-    share one machine with everything else. misses: pings in a row without an answer that end an instance. stop_s: from
-    SIGTERM to SIGKILL. archive_bytes, archive_files: of a model's archive, unpacked.
+    share one machine with everything else. warm_s: for an instance's first invocation. misses: pings in a row without
+    an answer that end an instance. stop_s: from SIGTERM to SIGKILL. archive_bytes, archive_files: of a model's archive,
+    unpacked.
     """
 
     payload: int = 6 * 2**20
@@ -25,6 +26,7 @@ class Limits:
     outstanding: int = 32
     ping_every_s: float = 5
     ping_s: float = 10
+    warm_s: float = 30
     misses: int = 3
     look_every_s: float = 0.5
     drain_s: float = 60

@@ -88,6 +88,11 @@ class Router:
         with self._lock:
             instance.serving = False
 
+    def size(self, variant: str) -> int:
+        """Instances of a variant that serve, or are about to again."""
+        with self._lock:
+            return len(self._seats.get(variant, ()))
+
     def _choose(self, target: str | None) -> str:
         if not self._seats:
             raise Closed

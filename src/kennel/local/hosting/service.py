@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kennel.local.hosting.configs import EndpointConfigs
-from kennel.local.hosting.endpoints import Endpoints
+from kennel.local.hosting.endpoints import Endpoints, Watcher
 from kennel.local.hosting.fleet import Counts
 from kennel.local.hosting.models import Models
-from kennel.local.hosting.plan import Limits
+from kennel.local.hosting.plan import Limits, Variant
 from kennel.local.parts import House, Operation, Reply
 
 
@@ -27,9 +27,17 @@ class Hosting:
         """InvokeEndpoint; every error is a reply too. headers: names in lower case."""
         return self._endpoints.invoke(name, headers, body)
 
+    def watched_by(self, watcher: Watcher) -> None:
+        """Call it before resume."""
+        self._endpoints.watched_by(watcher)
+
     def instances(self, endpoint: str, variant: str) -> Counts:
         """Zeros for what is not there."""
         return self._endpoints.instances(endpoint, variant)
+
+    def variant(self, endpoint: str, name: str) -> Variant | None:
+        """As it is deployed, or about to be. Raises Refused where there is no such endpoint."""
+        return self._endpoints.variant(endpoint, name)
 
     def resume(self) -> None:
         self._endpoints.resume()

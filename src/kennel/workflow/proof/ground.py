@@ -107,6 +107,7 @@ def made_for(settings: Settings) -> Settings:
         "tuning": settings.tuning.model_copy(
             update={"jobs": 1, "parallel_jobs": 1, "batch_size": (4,), "strategy": "Random", "warm_start": ()}
         ),
+        "scaling": settings.scaling.model_copy(update={"enabled": False}),
         "function": settings.function.model_copy(update={"provisioned": 1, "reserved": 0}),
         "local": settings.local.model_copy(update={"port": 0, "runner": "process", "home": ""}),
     }

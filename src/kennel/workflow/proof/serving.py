@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from zipfile import ZipFile
 
-from kennel.cloud import endpoint, function, teardown, watch
+from kennel.cloud import endpoint, function, scaling, teardown, watch
 from kennel.cloud.endpoint import EndpointPlan
 from kennel.cloud.function_requests import FunctionPlan, plan_of
 from kennel.cloud.iam import place_of
 from kennel.cloud.logs import Follower
 from kennel.cloud.package import package
 from kennel.cloud.removal import Removal
+from kennel.cloud.scaling_requests import Change
+from kennel.cloud.scaling_requests import plan_of as scaling_plan
 from kennel.cloud.session import Cloud
 from kennel.errors import KennelError
+from kennel.settings import Scaling, ScheduledAction, Settings
 from kennel.workflow.proof.ground import Ground
 from kennel.workflow.proof.steps import Step, heard, read_back
 
@@ -131,6 +135,31 @@ def end_function(ground: Ground) -> None:
     _remove(ground.deployer, _of_function(ground.deployer))
 
 
+def scale(ground: Ground) -> None:
+    """Switched on with everything there is, changed, looked at, switched off."""
+    settings = ground.settings
+    action = ScheduledAction(name="night", schedule="cron(0 22 * * ? *)", max=1)
+    more = settings.scaling.model_copy(update={"enabled": True, "cpu_target": 50.0, "actions": (action,)})
+    less = more.model_copy(update={"target": more.target + 1, "cpu_target": 0.0, "actions": ()})
+    for each in (more, less):
+        _scale(ground.deployer, scaling.difference(ground.deployer, scaling_plan(_with(settings, each))))
+        scaling.look(ground.deployer, settings.endpoint_name)
+    _scale(ground.deployer, scaling.leftovers(ground.deployer, settings.endpoint_name))
+
+
+def there_unscaled(ground: Ground) -> None:
+    there(ground)
+    _scale(ground.admin, scaling.leftovers(ground.admin, ground.settings.endpoint_name))
+
+
+def _scale(cloud: Cloud, wanted: Sequence[Change]) -> None:
+    scaling.carry_out(cloud, wanted, lambda text: None)
+
+
+def _with(settings: Settings, changed: Scaling) -> Settings:
+    return settings.model_copy(update={"scaling": changed})
+
+
 def _deploy(ground: Ground, cloud: Cloud) -> None:
     plan = endpoint_plan(ground, ground.fresh())
     endpoint.deploy(cloud, plan)
@@ -158,6 +187,7 @@ SERVING = (
     Step("deploy the endpoint", serve, gone),
     Step("update the endpoint", update, there, there),
     Step("ask the endpoint", ask, there),
+    Step("scale the endpoint", scale, there_unscaled),
     Step("deploy the function", deploy_function, function_gone),
     Step("change the function", change_function, function_there),
     Step("ask the function", ask_function, function_anew),

@@ -48,6 +48,8 @@ def _new(kind: str, member: str) -> Resources:
 
     def found(request: Request, place: Place) -> tuple[str, ...]:
         path = "".join(texts(request, "Path")) or "/"
+        if not (path.startswith("/") and path.endswith("/")):
+            raise Unknown(f"{path} is no path")
         return tuple(arn(kind, f"{path[1:]}{name}", place) for name in texts(request, member))
 
     return found

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote
 from kennel.local.gatekeeper.mapping import s3
 from kennel.local.gatekeeper.mapping.table import Unknown
 
-_SIGNING = re.compile(r"x-amz-(?:algorithm|credential|date|expires|security-token|signature|signedheaders)|x-id", re.I)
+SIGNING = re.compile(r"x-amz-(?:algorithm|credential|date|expires|security-token|signature|signedheaders)|x-id", re.I)
 _SOURCE = re.compile(r"/?(?P<bucket>[A-Za-z0-9._-]+)/(?P<key>[^?#;\\\s]+)(?:\?versionId=(?P<version>[^&?#\s]+))?")
 _NEVER_EMPTY = {"versionId", "uploadId", "partNumber", "id"}
 _BODY = {"CreateBucket", "DeleteObjects", "PutObjectTagging", "PutBucketReplication"}
@@ -59,7 +59,7 @@ def s3_operation(
 
 def _query(text: str) -> dict[str, str]:
     """By name, without what signs the request; every name once."""
-    pairs = [pair for pair in parse_qsl(text, keep_blank_values=True) if not _SIGNING.fullmatch(pair[0])]
+    pairs = [pair for pair in parse_qsl(text, keep_blank_values=True) if not SIGNING.fullmatch(pair[0])]
     found = dict(pairs)
     if len(found) < len(pairs) or any(not found[name] for name in _NEVER_EMPTY & found.keys()):
         raise Unknown("a name stands twice in the query, or without its value")

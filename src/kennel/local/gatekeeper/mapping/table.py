@@ -25,8 +25,8 @@ EVERY = "*"
 _PATH = re.compile(r"\{([^{}]+)\}")
 _ARN = re.compile(r"arn:[^:]*:[^:]*:[^:]*:[^:]*:.+", re.DOTALL)
 _REGIONLESS = {"iam": "arn:{.partition}:iam::{.account}:"}
-_OWN_TAGS = {"sagemaker", "ecr", "ec2", "iam"}
-"""Services that also have a key of their own for a resource's tags."""
+_OWN_TAGS = re.compile(r"arn:[^:]+:(?:sagemaker|ecr|ec2):.*|arn:[^:]+:iam::[^:]*:(?:role|user)/.*", re.DOTALL)
+"""Resources for whose tags their service has a key of its own, too."""
 
 
 _BY_OBJECT_TAGS = re.compile(
@@ -220,7 +220,7 @@ def tags_of(action: str, arn: str, place: Place) -> Context:
     if not service or (service == "s3" and not _BY_OBJECT_TAGS.fullmatch(action)):
         return {}
     names = ["s3:existingobjecttag"] if service == "s3" else ["aws:resourcetag"]
-    if service in _OWN_TAGS:
+    if _OWN_TAGS.fullmatch(arn):
         names.append(f"{service}:resourcetag")
     return {f"{name}/{key.lower()}": (value,) for key, value in place.tags(arn).items() for name in names}
 
