@@ -22,7 +22,7 @@ from kennel.workflow.proof.ground import Ground
 from kennel.workflow.proof.items import Item, denied, items, needing, without
 from kennel.workflow.proof.serving import SERVING
 from kennel.workflow.proof.steps import STEPS, Step
-from kennel.workflow.proof.stolen import Tried, tried
+from kennel.workflow.proof.stolen import tried
 from kennel.workflow.proof.table import Outcome, Proof
 
 ALL = (*STEPS, *SERVING)
@@ -49,7 +49,6 @@ class Wanted:
     quick: bool = False
     kept: Path | None = None
     steps: tuple[Step, ...] = ALL
-    stolen: bool = True
 
 
 @dataclass(slots=True)
@@ -99,15 +98,21 @@ def prove(settings: Settings, wanted: Wanted, progress: Progress) -> Proof:
     """Tell the story, rehearse the steps, take away each thing; then try what a thief would. Raises KennelError."""
     with grounds.ground(settings, progress) as ground:
         grounds.tell(ground, progress)
-        work = _Work(ground, wanted)
-        with progress.step("rehearse", len(wanted.steps)) as advance:
-            for step in wanted.steps:
-                work.rehearse(step)
-                progress.say(f"{step.name}: {work.seconds[step.name]:.1f} s, {len(work.calls[step.name])} calls")
-                advance(1)
-        outcomes = _outcomes(work, progress)
-        stolen = _stolen(work, progress) if wanted.stolen else ()
-    return Proof(tuple(outcomes), tuple(stolen))
+        outcomes = work_on(ground, wanted, progress)
+        with progress.step("what a thief would try"):
+            stolen = tuple(tried(ground, wanted.actors))
+    return Proof(tuple(outcomes), stolen)
+
+
+def work_on(ground: Ground, wanted: Wanted, progress: Progress) -> list[Outcome]:
+    """Rehearse the steps, then take away each thing. Raises KennelError."""
+    work = _Work(ground, wanted)
+    with progress.step("rehearse", len(wanted.steps)) as advance:
+        for step in wanted.steps:
+            work.rehearse(step)
+            progress.say(f"{step.name}: {work.seconds[step.name]:.1f} s, {len(work.calls[step.name])} calls")
+            advance(1)
+    return _outcomes(work, progress)
 
 
 def chosen(roles: Sequence[Role], wanted: Wanted) -> list[tuple[Role, Item]]:
@@ -136,11 +141,6 @@ def _outcomes(work: _Work, progress: Progress) -> list[Outcome]:
             progress.say(f"{item}: {outcome.verdict} ({outcome.step or outcome.why})")
             advance(1)
     return found
-
-
-def _stolen(work: _Work, progress: Progress) -> list[Tried]:
-    with progress.step("what a thief would try"):
-        return list(tried(work.ground, work.wanted.actors))
 
 
 class _Kept:

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kennel.cloud.function_requests import plan_of
+from kennel.cloud import registry
+from kennel.cloud.function_requests import function_request, plan_of
 from kennel.cloud.iam import ACTORS, Actor, place_of
 from kennel.cloud.iam.values import written
 from kennel.cloud.package import package
 from kennel.cloud.session import Cloud, code_of
+from kennel.cloud.training import Channel, TrainingPlan, training_request
 from kennel.workflow.proof.ground import Ground
 
 REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
@@ -97,18 +99,20 @@ def _key(ground: Ground, *parts: str) -> dict[str, str]:
 
 def _job(cloud: Cloud, ground: Ground, role: str, name: str = "", tags: bool = True) -> Any:
     """A training job under a role, by a name, with the project's tag or without."""
-    from kennel.cloud.training import training_request
-
-    plan = ground.plan(name or f"{ground.settings.project}-stolen-{ground.fresh()}")
-    request = training_request(plan) | {"RoleArn": place_of(ground.admin).role(role)}
-    if not tags:
-        del request["Tags"]
-    return cloud.client("sagemaker").create_training_job(**request)
+    settings, where = ground.settings, f"s3://{ground.admin.bucket}/{ground.settings.project}"
+    plan = TrainingPlan(
+        name=name or f"{settings.project}-stolen-{ground.fresh()}",
+        image=registry.image_uri(ground.admin, settings.images.training),
+        role=place_of(ground.admin).role(role),
+        channels=(Channel("train", f"{where}/data/"),),
+        output=f"{where}/jobs",
+        machines=settings.training,
+        tags=tuple(settings.tags()) if tags else (),
+    )
+    return cloud.client("sagemaker").create_training_job(**training_request(plan))
 
 
 def _function(cloud: Cloud, ground: Ground, role: str, name: str = "") -> Any:
-    from kennel.cloud.function_requests import function_request
-
     request = function_request(plan_of(ground.settings, place_of(ground.admin).role(role), package()))
     return cloud.client("lambda").create_function(**request | {"FunctionName": name or f"stolen-{time.time_ns()}"})
 
