@@ -46,12 +46,15 @@ def nothing(ground: Ground) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """after: done as the administrator whatever came of it, so that nothing is left running."""
+    """after: done as the administrator whatever came of it, so that nothing is left running. waits: for the work that
+    it starts; else it does not see what becomes of that, and shows nothing of the role it is done under.
+    """
 
     name: str
     do: Do
     ready: Do = nothing
     after: Do = nothing
+    waits: bool = True
 
 
 def heard(event: Event) -> None:
@@ -223,7 +226,7 @@ STEPS = (
     Step("images", images),
     Step("upload", upload),
     Step("push an image", push, no_repositories, no_repositories),
-    Step("start and stop jobs", start, after=stop_all),
+    Step("start and stop jobs", start, after=stop_all, waits=False),
     Step("look at jobs", look, logged),
     Step("overview", overview, empty_repositories, no_repositories),
     Step("a training job", job, no_log, stop_all),
