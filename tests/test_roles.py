@@ -29,8 +29,8 @@ LONG = {
     "region": "ap-southeast-2",
     "bucket": "b" * 63,
     "images": {"training": "i" * 60, "serving": "j" * 60},
-    "endpoint": {"name": "e" * 48},
-    "function": {"name": "f" * 48},
+    "endpoint": {"name": "e" * 40},
+    "function": {"name": "f" * 40},
     "debugger": {"stop_on": ["Overfit"]},
 }
 SETTINGS = {"default": {}, "everything": EVERYTHING}
@@ -128,7 +128,8 @@ def test_resources_are_this_projects(kind: str) -> None:
                 name in resource for name in ("kennel", "DogBreed", "dogs/", "/aws/sagemaker/", "aws-service-role")
             )
             rules = "sagemaker-debugger-rules" in resource
-            assert own or rules or resource == "*" or each.condition or each.sid == "Register", (role.name, resource)
+            known = resource == "*" or each.condition or each.sid == "SeeAlarms"
+            assert own or rules or known, (role.name, resource)
 
 
 def test_a_role_is_passed_only_to_the_service_that_it_is_for() -> None:
@@ -212,4 +213,6 @@ def test_the_audit_finds_nothing_in_any_of_them(kind: str) -> None:
     for role in roles_of(place(**SETTINGS[kind])):
         documents = (Document("trust", "trust", role.trust), Document("identity", "policy", role.policy))
         arn = f"arn:aws:iam::{ACCOUNT}:role/{role.name}"
-        assert audit([Subject("role", role.name, documents, arn, ACCOUNT)]) == ()
+        found = audit([Subject("role", role.name, documents, arn, ACCOUNT)])
+        # Application Auto Scaling asks for the alarms that there are in the caller's name, and without theirs
+        assert {(each.sid, each.severity) for each in found} <= {("SeeAlarms", "low")}

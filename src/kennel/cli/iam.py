@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from kennel import settings as settings_of
 from kennel.cli import iam_audit
-from kennel.cli.console import err, out, print_json
+from kennel.cli.console import err, out, print_json, progress
 from kennel.cli.local import On, SettingsFile, there
 from kennel.errors import KennelError, SettingError
 from kennel.settings import Settings
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from kennel.cloud.iam import Place, Role
     from kennel.cloud.iam.values import Condition
     from kennel.cloud.session import Cloud
+    from kennel.workflow.proof.table import Proof
 
 app = typer.Typer(help="Who may do what: roles shown, applied, audited, proven.", no_args_is_help=True)
 app.command("audit", epilog=iam_audit.EPILOG)(iam_audit.audit)
 
+VERDICTS = {"proven": "green", "too wide": "bold red", "would be denied": "cyan"}
 LINES = {"+": "green", "-": "red", "@": "cyan"}
 Actors = Annotated[
     list[str] | None,
@@ -97,6 +100,61 @@ def apply(
         err.print("nothing to do: all is as kennel.toml wants it")
     if "deployer" in chosen:
         _tell_profile(cloud)
+
+
+@app.command(
+    epilog="Examples: kennel iam prove · kennel iam prove --quick · kennel iam prove --actor function --statement Ask"
+)
+def prove(
+    actors: Annotated[
+        list[str] | None, typer.Option("--actor", help="Only this one's role; may be said again.")
+    ] = None,
+    statement: Annotated[str, typer.Option(help="Only this statement.")] = "",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only replay what was recorded: shows, proves nothing.")
+    ] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Forget what an earlier call has proven.")] = False,
+    settings_file: SettingsFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, for machines.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As a page of the docs has it.")] = False,
+) -> None:
+    """Take every action and resource away, and see that what needs it fails; then try what a thief would.
+
+    On a local AWS of its own, which is thrown away. Ended at any moment, the next call goes on. Exit status 1 where a
+    statement allows what nothing needs, or a thief gets anywhere.
+    """
+    from kennel.files import cache_dir
+    from kennel.workflow.proof.prove import Wanted
+    from kennel.workflow.proof.prove import prove as prove_it
+    from kennel.workflow.proof.table import markdown
+
+    chosen, kept = _actors(actors), cache_dir("proof") / "outcomes.json"
+    if anew:
+        kept.unlink(missing_ok=True)
+    started = time.monotonic()
+    proof = prove_it(settings_of.load(settings_file), Wanted(chosen, statement, quick, kept), progress())
+    command = " ".join(["kennel iam prove", *sys.argv[3:]])
+    if as_json:
+        print_json(proof.document())
+    elif as_markdown:
+        day, minutes = time.strftime("%Y-%m-%d"), (time.monotonic() - started) / 60
+        sys.stdout.write(markdown(proof, day, command, minutes))
+    else:
+        _print_proof(proof)
+    raise typer.Exit(0 if proof.holds else 1)
+
+
+def _print_proof(proof: Proof) -> None:
+    table = Table("role", "statement", "taken away", "found")
+    for each in proof.outcomes:
+        found = Text(each.verdict, VERDICTS.get(each.verdict, "")) + Text(f"  {each.step or each.why}", "dim")
+        table.add_row(each.item.actor, each.item.sid, Text(each.item.value, overflow="fold"), found)
+    out.print(table, soft_wrap=False)
+    for hole in [each for each in proof.stolen if not each.denied]:
+        out.print(f"a stolen {hole.actor} role can {hole.what}: {hole.said}", style="red")
+    for wide in [each for each in proof.outcomes if each.verdict == "too wide"]:
+        out.print(f"too wide: {wide.item}: {wide.why}", style="red", highlight=False)
+    out.print(proof.summary(), highlight=False)
 
 
 def _actors(given: list[str] | None) -> tuple[Any, ...]:

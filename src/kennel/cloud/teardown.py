@@ -214,7 +214,7 @@ def _tagged(cloud: Cloud, carried: list[dict[str, str]]) -> bool:
 
 
 def _holds_anything(cloud: Cloud, objects: Removal) -> bool:
-    return any(True for _ in stored(cloud, objects)) or any(True for _ in uploads(cloud, objects))
+    return any(True for _ in uploads(cloud, objects)) or any(True for _ in stored(cloud, objects))
 
 
 def _holds_images(cloud: Cloud, repository: Removal) -> bool:

@@ -47,7 +47,11 @@ def scaling(place: Place) -> tuple[Statement, ...]:
         ),
         Statement(
             "Alarms", "A policy's alarms are made and removed in the name of whoever puts it",
-            ("cloudwatch:PutMetricAlarm", "cloudwatch:DescribeAlarms", "cloudwatch:DeleteAlarms"), (alarms,),
+            ("cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms"), (alarms,),
+        ),
+        Statement(
+            "SeeAlarms", "A policy is put, and watched, with a look at the alarms that there are",
+            ("cloudwatch:DescribeAlarms",), (place.arn("cloudwatch", "alarm:*"),),
         ),
         Statement(
             "Resize", "Application Auto Scaling sees to it that whoever asks may change the count",
