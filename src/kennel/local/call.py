@@ -111,7 +111,7 @@ class Call:
         }
 
     def environ(self) -> Environ:
-        """As a WSGI server would hand it to moto: of what was verified, so that moto reads no more than the gate did."""
+        """As a WSGI server would hand it to moto: of what was verified, so moto reads no more than the gate did."""
         given = b"" if self.service == "s3" and self.method in ("GET", "HEAD", "DELETE") else self.body
         body = io.BytesIO(given) if isinstance(given, bytes) else given
         length = {"CONTENT_LENGTH": str(len(given))} if isinstance(given, bytes) else {}

@@ -28,9 +28,9 @@ HEADER = re.compile(
     r"/aws4_request,\s*SignedHeaders=(?P<headers>[^,\s]+),\s*Signature=(?P<signature>[0-9a-f]{64})\s*"
 )
 CREDENTIAL = re.compile(r"([^/]+)/(\d{8})/([a-z]{2}(?:-[a-z]+)+-\d)/([^/]+)/aws4_request")
-Flaw = Literal["incomplete", "skewed", "expired", "early", "mismatch", "body"]
+Flaw = Literal["incomplete", "skewed", "expired", "early", "mismatch", "body", "unsigned"]
 """What is wrong with a signature: of a form that cannot be read; made at another time than now, or for another; not by
-this key of this request; not of this body."""
+this key of this request; not of this body; not of all that the request says."""
 
 
 class Flawed(Exception):
@@ -95,7 +95,7 @@ class Signature:
         if "host" not in self.headers:
             raise Flawed("incomplete", "'Host' must be a signed header.")
         if unsigned := _unsigned(environ, self.headers):
-            raise Flawed("incomplete", f"There were headers present in the request which were not signed: {unsigned}")
+            raise Flawed("unsigned", f"There were headers present in the request which were not signed: {unsigned}")
         self._check_time(now)
         claimed = _claimed(environ, self)
         told = "\n".join(("AWS4-HMAC-SHA256", self.at, f"{self.day}/{self.region}/{self.service}/aws4_request", ""))
