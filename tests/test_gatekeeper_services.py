@@ -153,7 +153,11 @@ class World(Account):
 
     def of(self, resource: str) -> list[Call]:
         """What was decided for a job, an endpoint or a function."""
-        return [each for each in self.calls() if each.operation.endswith(resource) and each.action != "sts:AssumeRole"]
+        return [
+            each
+            for each in self.calls()
+            if each.operation.lower().endswith(resource.lower()) and each.action != "sts:AssumeRole"
+        ]
 
 
 @pytest.fixture(scope="module")
