@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
+from typing import Any
 from zipfile import ZipFile
 
 from kennel.cloud import endpoint, function, scaling, teardown, watch
@@ -64,13 +65,23 @@ def ask(ground: Ground) -> None:
 
 def there(ground: Ground) -> None:
     """An endpoint that answers."""
-    found = endpoint.describe(ground.admin, ground.settings.endpoint_name)
+    found = _settled(ground)
     if found is None or found["EndpointStatus"] != "InService":
         _deploy(ground, ground.admin)
 
 
+def _settled(ground: Ground) -> dict[str, Any] | None:
+    """The endpoint, once what a step has begun with it is over."""
+    while found := endpoint.describe(ground.admin, ground.settings.endpoint_name):
+        if found["EndpointStatus"] not in endpoint.BUSY:
+            return found
+        time.sleep(PACE_S)
+    return None
+
+
 def gone(ground: Ground) -> None:
     """No endpoint, and no log of one."""
+    _settled(ground)
     _remove(ground.admin, [each for each in teardown.plan(ground.admin) if each.kind == "endpoint"])
     logs = ground.admin.client("logs")
     with suppress(logs.exceptions.ResourceNotFoundException):
