@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from kennel.local.home import State
 from mapping_requests import REGION
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+GZIP = FORM | {"Content-Encoding": "gzip"}
 JSON = {"Content-Type": "application/x-amz-json-1.1"}
 DESCRIBE_ECR = JSON | {"X-Amz-Target": "AmazonEC2ContainerRegistry_V20150921.DescribeRepositories"}
 DELETE_ECR = JSON | {"X-Amz-Target": "AmazonEC2ContainerRegistry_V20150921.DeleteRepository"}
@@ -35,10 +37,17 @@ MULTIPART = (
 ALLOWED = """{"Version": "2012-10-17", "Statement": [
  {"Effect": "Allow", "Action": ["iam:ListUsers", "logs:DescribeLogGroups", "ecr:DescribeRepositories",
    "cloudwatch:ListMetrics"], "Resource": "*"},
+ {"Effect": "Allow", "Action": "logs:CreateLogGroup", "Resource": "arn:aws:logs:us-east-1:*:log-group:*"},
  {"Effect": "Allow", "Action": "iam:DeleteUser", "Resource": "arn:aws:iam::*:user/mine"},
  {"Effect": "Allow", "Action": "ecr:DeleteRepository", "Resource": "arn:aws:ecr:*:*:repository/mine"},
  {"Effect": "Allow", "Action": ["s3:GetObject", "s3:DeleteObject", "s3:PutObject", "s3:ListBucket"],
    "Resource": "arn:aws:s3:::pictures*"}]}"""
+
+
+def polyglot(shown: bytes, packed: bytes) -> bytes:
+    """gzip that reads as one form packed, and with what its header holds as another where it is not unpacked."""
+    content = gzip.compress(packed)
+    return content[:3] + bytes([16]) + content[4:10] + b"&" + shown + b"&z=\0" + content[10:]
 
 
 @cache
@@ -60,13 +69,22 @@ class Account:
         return client(self.state, service)
 
     def ask(
-        self, service: str, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+        self,
+        service: str,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        unsigned: Mapping[str, str] | None = None,
+        region: str = REGION,
     ) -> tuple[int, bytes]:
-        """Signed, as it is."""
+        """Signed, as it is. unsigned: headers that are added afterwards."""
         request = AWSRequest(method, self.state.url + path, data=body, headers=dict(headers or {}))
         signer = S3SigV4Auth if service == "s3" else SigV4Auth
-        signer(self.user, service, REGION).add_auth(request)
-        sent = urllib.request.Request(self.state.url + path, body or None, dict(request.headers), method=method)
+        signer(self.user, service, region).add_auth(request)
+        sent = urllib.request.Request(
+            self.state.url + path, body or None, {**dict(request.headers), **(unsigned or {})}, method=method
+        )
         try:
             with urllib.request.urlopen(sent, timeout=30) as answer:
                 return answer.status, answer.read()
@@ -138,6 +156,10 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
         ("iam", "POST", "/", FORM | {"x-moto-account-id": "111111111111"}, b"Action=ListUsers"),
         ("monitoring", "POST", "/", FORM | {"X-Amz-Target": "x.ListMetrics"}, ALARMS),
         ("monitoring", "POST", "/service/a/operation/ListMetrics?Action=DeleteAlarms", CBOR, b"\xbf\xff"),
+        ("iam", "POST", "/", GZIP, polyglot(b"Action=ListUsers", DELETE)),
+        ("iam", "POST", "/?AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE", FORM, b"Action=ListUsers"),
+        ("logs", "POST", "/?x-id=.eu-west-3.amazonaws.com", DESCRIBE_LOGS, b"{}"),
+        ("s3", "POST", "/pictures?delete", {}, b"<Delete><Object><Bucket>other</Bucket><Key>k</Key></Object></Delete>"),
         ("s3", "DELETE", "/pictures?metrics&id=1", {}, b""),
         ("s3", "PUT", "/pictures-made?requestPayment", {}, b"<a/>"),
         ("s3", "POST", "/pictures", FORM, b"key=two&file=replaced"),
@@ -182,3 +204,34 @@ def test_a_form_names_no_version_of_an_object(account: Account) -> None:
 def test_an_object_of_a_forms_type_is_kept_as_it_is(account: Account) -> None:
     assert account.ask("s3", "PUT", "/pictures/form", FORM, b"a=1&b=\xff\x00")[0] == 200
     assert account.client("s3").get_object(Bucket="pictures", Key="form")["Body"].read() == b"a=1&b=\xff\x00"
+
+
+def test_json_names_no_version_of_an_object_either(account: Account) -> None:
+    account.ask("s3", "DELETE", "/pictures/two", {}, f'{{"versionId": "{account.first}"}}'.encode())
+    kept = account.client("s3").list_object_versions(Bucket="pictures", Prefix="two")["Versions"]
+    assert account.first in {each["VersionId"] for each in kept}
+
+
+def test_headers_that_are_not_signed_say_nothing(account: Account) -> None:
+    added = {"x-amz-copy-source": "/pictures/two"}
+    status, told = account.ask("s3", "PUT", "/pictures/copied", {}, b"own", unsigned=added)
+    assert status == 403
+    assert b"which were not signed: x-amz-copy-source" in told
+
+
+@pytest.mark.parametrize("agent", ["region/eu-west-3", "botocore"])
+def test_a_group_is_made_where_the_request_is_signed_for(account: Account, agent: str) -> None:
+    name = f"made-{agent[:6]}"
+    make = {**JSON, "X-Amz-Target": "Logs_20140328.CreateLogGroup"}
+    body = f'{{"logGroupName": "{name}"}}'.encode()
+    assert account.ask("logs", "POST", "/", make, body, {"User-Agent": agent}, "eu-west-1")[0] == 400
+    assert not account.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    assert account.ask("logs", "POST", "/", make, body, {"User-Agent": agent})[0] == 200
+    assert account.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+
+
+def test_a_body_that_its_client_compressed_is_read_unpacked(account: Account) -> None:
+    assert account.ask("iam", "POST", "/", GZIP, gzip.compress(b"Action=ListUsers"))[0] == 200
+    assert account.ask("iam", "POST", "/", GZIP, gzip.compress(DELETE))[0] == 403
+    assert account.ask("iam", "POST", "/", GZIP, b"Action=ListUsers")[0] == 400
+    assert account.ask("iam", "POST", "/", GZIP, gzip.compress(bytes(40 << 20)))[0] == 400

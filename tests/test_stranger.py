@@ -31,6 +31,18 @@ TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
+WORK = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{BUCKET}"},
+        {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": f"arn:aws:s3:::{BUCKET}/*"},
+        {
+            "Effect": "Allow",
+            "Action": ["ecr:Get*", "ecr:Batch*", "logs:*", "cloudwatch:PutMetricData"],
+            "Resource": "*",
+        },
+    ],
+}
 ACCURACY = {"Name": "valid:accuracy", "Regex": "metric valid:accuracy=([0-9.]+)"}
 
 
@@ -50,7 +62,9 @@ def sagemaker(session: boto3.Session) -> Any:
 
 @pytest.fixture(scope="module")
 def role(session: boto3.Session) -> str:
-    made = session.client("iam").create_role(RoleName="stranger", AssumeRolePolicyDocument=json.dumps(TRUST))
+    iam = session.client("iam")
+    made = iam.create_role(RoleName="stranger", AssumeRolePolicyDocument=json.dumps(TRUST))
+    iam.put_role_policy(RoleName="stranger", PolicyName="work", PolicyDocument=json.dumps(WORK))
     return str(made["Role"]["Arn"])
 
 

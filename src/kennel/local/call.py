@@ -36,6 +36,8 @@ _SECRETS = re.compile(
 )
 _SIGNATURE = re.compile(r"(Signature=|AWS [^:]+:)\S+")
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_UNREAD = ("HTTP_AUTHORIZATION", "HTTP_USER_AGENT")
+"""Headers that moto would take a caller or a region from."""
 _KEPT_HEADERS = ("HTTP_HOST", "HTTP_AUTHORIZATION", "HTTP_X_", "HTTP_CONTENT_", "HTTP_SMITHY_PROTOCOL", "HTTP_ACCEPT")
 
 
@@ -109,9 +111,10 @@ class Call:
         }
 
     def environ(self) -> Environ:
-        """As a WSGI server would hand it to moto, which must not take a body for a form of its own parameters."""
-        body = io.BytesIO(self.body) if isinstance(self.body, bytes) else self.body
-        length = {"CONTENT_LENGTH": str(len(self.body))} if isinstance(self.body, bytes) else {}
+        """As a WSGI server would hand it to moto: of what was verified, so moto reads no more than the gate did."""
+        given = b"" if self.service == "s3" and self.method in ("GET", "HEAD", "DELETE") else self.body
+        body = io.BytesIO(given) if isinstance(given, bytes) else given
+        length = {"CONTENT_LENGTH": str(len(given))} if isinstance(given, bytes) else {}
         return {
             "REQUEST_METHOD": self.method,
             "SCRIPT_NAME": "",
@@ -131,10 +134,19 @@ class Call:
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
             "moto.preserved_header_names": json.loads(self.headers.get(PRESERVED, "{}")),
-            **self.headers,
+            **{name: value for name, value in self.headers.items() if name not in _UNREAD},
+            **self._authorization(),
             **length,
             **self._opaque(),
         }
+
+    def _authorization(self) -> dict[str, str]:
+        """moto looks for caller and region all over the header, and in the query where there is none."""
+        scope = scope_of({**self.headers, "QUERY_STRING": self.query}, "us-east-1")
+        if scope is None:
+            return {}
+        credential = f"{scope.access_key}/20000101/{scope.region}/{scope.service}/aws4_request"
+        return {"HTTP_AUTHORIZATION": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=-"}
 
     def _opaque(self) -> dict[str, str]:
         """Without a query moto reads any body as one; in a form that comes to S3 it looks for versions and the like."""

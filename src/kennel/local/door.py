@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import quote, unquote
 from uuid import uuid4
@@ -240,12 +242,30 @@ def _path(environ: Environ) -> str:
 
 def _call(environ: Environ, service: str, bucket: str) -> Call:
     """As moto wants it: metadata by the names that were sent, the bucket in the path."""
-    to_object = service == "s3" and (bucket or environ["PATH_INFO"].strip("/").count("/") > 0)
+    named = environ["PATH_INFO"].strip("/")
+    to_object = service == "s3" and bool(named if bucket else "/" in named)
     call = Call.of(service, environ, environ["wsgi.input"] if to_object else _read(environ))
+    if service != "s3" and "HTTP_CONTENT_ENCODING" in call.headers:
+        call = _unpacked(call)
     if not bucket:
         return call
     headers = {**call.headers, "HTTP_HOST": environ["HTTP_HOST"].removeprefix(f"{bucket}.")}
     return Call(service, call.method, f"/{bucket}{call.path}", call.query, headers, call.body)
+
+
+def _unpacked(call: Call) -> Call:
+    """As it was before its client compressed it (botocore does, large PutMetricData), so that all read the same."""
+    headers = {name: value for name, value in call.headers.items() if name != "HTTP_CONTENT_ENCODING"}
+    if call.headers["HTTP_CONTENT_ENCODING"] != "gzip":
+        raise Refused("SerializationException", "Content-Encoding may be gzip only")
+    unpack = zlib.decompressobj(wbits=31)
+    try:
+        body = unpack.decompress(bytes(call.body) if isinstance(call.body, bytes) else b"", MAX_BODY + 1)
+    except zlib.error as error:
+        raise Refused("SerializationException", f"The request's body is not gzip ({error})") from error
+    if len(body) > MAX_BODY or not unpack.eof or unpack.unused_data:
+        raise Refused("SerializationException", "The request's body is not one gzip member of bounded size")
+    return replace(call, headers={**headers, "CONTENT_LENGTH": str(len(body))}, body=body)
 
 
 def _read(environ: Environ, most: int = MAX_BODY) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from kennel.local.call import Call
 from kennel.local.gatekeeper.mapping import Unknown
@@ -26,6 +26,9 @@ def check(call: Call) -> None:
     """Raises Unknown."""
     if any(name.startswith("HTTP_X_MOTO") for name in call.headers):
         raise Unknown("headers for moto are not taken")
+    names = [name for name, _ in parse_qsl(call.query, keep_blank_values=True)]
+    if "AWSAccessKeyId" in names or "amazonaws.com" in unquote(call.query):
+        raise Unknown("a query that names a caller or a region is not taken")
     if call.service == "s3":
         return
     fits = _targeted if "HTTP_X_AMZ_TARGET" in call.headers else _queried

@@ -86,9 +86,10 @@ class Gatekeeper:
         found: Mapping[str, str] = self.standing.kept("iam", f"tags {role_arn}", lambda: self._things.tags(role_arn))
         return found
 
-    def place(self, caller: Caller) -> Place:
+    def place(self, caller: Caller, region: str) -> Place:
+        """region: that of the request, which is signed for it."""
         things = self._things
-        return Place("aws", self._region, ACCOUNT, tags=things.tags, caller=caller.arn, found=things.found)
+        return Place("aws", region, ACCOUNT, tags=things.tags, caller=caller.arn, found=things.found)
 
     def decide(self, access: Access, known: Known, operation: str) -> Decision:
         """What comes of an access that somebody asks for, by its signature; it is recorded."""
@@ -130,6 +131,9 @@ class Gatekeeper:
         return decision
 
 
+REGION = "aws:requestedregion"
+
+
 class Asker:
     """Who asks in one request. Implements parts.Asker."""
 
@@ -153,7 +157,7 @@ class Asker:
         """Raises Refused unless all that the operation needs is allowed."""
         caller = self.known.caller
         try:
-            asked = needs(self._service, operation, request, self._gate.place(caller))
+            asked = needs(self._service, operation, request, self._gate.place(caller, self._keys[REGION][0]))
         except Unknown as error:
             log.warning("%s:%s is refused: %s", self._service, operation, error)
             raise words.unknown(self._service, caller, operation, str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,6 +48,7 @@ def check(call: Call, operation: str, request: Mapping[str, Any], standing: Stan
         member, kind = DOCUMENTS[operation]
         _check_policy(request.get(member), kind, "MalformedPolicyDocument")
     if operation == "AssumeRole":
+        _check_name(str(request.get("RoleSessionName", "")))
         _check_duration(request, standing)
 
 
@@ -57,6 +59,13 @@ def _check_policy(given: object, kind: Kind, code: str) -> None:
         parse(given if isinstance(given, str) else json.dumps(given), kind)
     except PolicyError as error:
         raise Refused(code, str(error)) from error
+
+
+def _check_name(name: str) -> None:
+    """It becomes part of an ARN."""
+    if not re.fullmatch(r"[\w+=,.@-]{2,64}", name, re.ASCII):
+        told = f"Value '{name[:64]}' at 'roleSessionName' failed to satisfy constraint"
+        raise Refused("ValidationError", f"{told}: Member must satisfy regular expression pattern: [\\w+=,.@-]*")
 
 
 def _check_duration(request: Mapping[str, Any], standing: Standing) -> None:

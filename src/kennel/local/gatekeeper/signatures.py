@@ -24,13 +24,13 @@ SKEW_S = 15 * 60
 MOST_EXPIRES_S = 7 * 24 * 3600
 UNSIGNED = "UNSIGNED-PAYLOAD"
 HEADER = re.compile(
-    r"AWS4-HMAC-SHA256\s+Credential=(?P<key>[^/,\s]+)/(?P<day>\d{8})/(?P<region>[^/,\s]+)/(?P<service>[^/,\s]+)"
+    r"AWS4-HMAC-SHA256\s+Credential=(?P<key>[^/,\s]+)/(?P<day>\d{8})/(?P<region>[a-z]{2}(?:-[a-z]+)+-\d)/(?P<service>[^/,\s]+)"
     r"/aws4_request,\s*SignedHeaders=(?P<headers>[^,\s]+),\s*Signature=(?P<signature>[0-9a-f]{64})\s*"
 )
-CREDENTIAL = re.compile(r"([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request")
-Flaw = Literal["incomplete", "skewed", "expired", "early", "mismatch", "body"]
+CREDENTIAL = re.compile(r"([^/]+)/(\d{8})/([a-z]{2}(?:-[a-z]+)+-\d)/([^/]+)/aws4_request")
+Flaw = Literal["incomplete", "skewed", "expired", "early", "mismatch", "body", "unsigned"]
 """What is wrong with a signature: of a form that cannot be read; made at another time than now, or for another; not by
-this key of this request; not of this body."""
+this key of this request; not of this body; not of all that the request says."""
 
 
 class Flawed(Exception):
@@ -94,6 +94,8 @@ class Signature:
         """Raises Flawed."""
         if "host" not in self.headers:
             raise Flawed("incomplete", "'Host' must be a signed header.")
+        if unsigned := _unsigned(environ, self.headers):
+            raise Flawed("unsigned", f"There were headers present in the request which were not signed: {unsigned}")
         self._check_time(now)
         claimed = _claimed(environ, self)
         told = "\n".join(("AWS4-HMAC-SHA256", self.at, f"{self.day}/{self.region}/{self.service}/aws4_request", ""))
@@ -114,6 +116,12 @@ class Signature:
             raise Flawed("early")
         if self.expires is not None and now > at + self.expires:
             raise Flawed("expired")
+
+
+def _unsigned(environ: Environ, signed: tuple[str, ...]) -> str:
+    """Those that say something to a service, and that somebody else may have added."""
+    there = (name[5:].lower().replace("_", "-") for name in environ if name.startswith("HTTP_X_AMZ_"))
+    return ", ".join(sorted(set(there) - {name.replace("_", "-") for name in signed}))
 
 
 def _claimed(environ: Environ, signature: Signature) -> str:

@@ -67,6 +67,8 @@ def expired_token(service: str) -> Refused:
 
 def flawed(service: str, error: Flawed) -> Refused:
     """A signature that does not hold."""
+    if error.flaw == "unsigned" and service != "ec2":
+        return Refused("AccessDenied", error.told, 403)
     if service == "s3":
         return Refused(*_S3[error.flaw]) if error.flaw != "incomplete" else Refused("InvalidRequest", error.told)
     if service == "ec2":

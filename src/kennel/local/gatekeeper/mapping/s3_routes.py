@@ -136,12 +136,16 @@ def _in_body(operation: str, request: Mapping[str, Any], body: bytes) -> dict[st
     return _deleted(request, (document.get("Delete") or {}).get("Object") or [])
 
 
+OF_DELETED = {"Key", "VersionId", "ETag", "LastModifiedTime", "Size"}
+
+
 def _deleted(request: Mapping[str, Any], objects: Any) -> dict[str, Any]:
     listed = [dict(each) for each in (objects if isinstance(objects, list) else [objects]) if isinstance(each, Mapping)]
     if not listed or not all(isinstance(each.get("Key"), str) for each in listed):
         raise Unknown("the objects to be deleted cannot be read")
-    bucket = request["Bucket"]
-    return {"Objects": [{"Bucket": bucket, **each} for each in listed]}
+    if any(set(each) - OF_DELETED for each in listed):
+        raise Unknown("the objects to be deleted have members that S3 does not know")
+    return {"Objects": [{**each, "Bucket": request["Bucket"]} for each in listed]}
 
 
 def _document(body: bytes, *, strip_whitespace: bool) -> dict[str, Any]:
