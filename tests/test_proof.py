@@ -77,6 +77,14 @@ class TestItems:
         assert denied(others, TRAINING, item, policy) is None
         assert denied([*others, refusal], TRAINING, item, policy) == refusal
 
+    def test_the_image_of_the_rules_is_another_accounts(self) -> None:
+        image = "arn:aws:ecr:us-east-1:503895931360:repository/sagemaker-debugger-rules"
+        item = Item("training", "PullRules", "action", "ecr:BatchGetImage")
+        allowed, refusal = (call(TRAINING, "ecr:BatchGetImage", image, "PullRules", one) for one in (True, False))
+        assert needing(TRAINING, {"a job with rules": [allowed]}, item) == ["a job with rules"]
+        assert needing(TRAINING, {"a job with rules": [allowed]}, replace(item, value="ecr:BatchGet")) == []
+        assert denied([refusal], TRAINING, item, without(TRAINING, item)) == refusal
+
     def test_what_cannot_be_exercised_is_a_statement_that_there_is(self) -> None:
         everything = Settings.model_validate({"function": {"s3_bucket": "dogs"}, "debugger": {"stop_on": ["Overfit"]}})
         place = replace(PLACE, settings=everything)

@@ -85,6 +85,12 @@ class Ground:
             tags=tuple(settings.tags()),
         )
 
+    def ask_anew(self) -> None:
+        """What services were allowed a moment ago is decided, and recorded, again: as after any change of a policy."""
+        role = self.role("training")
+        with self.limited(role, role.policy):
+            pass
+
     @contextmanager
     def limited(self, role: Role, policy: Policy) -> Iterator[None]:
         """As long as this lasts, the role may do no more than the policy says."""

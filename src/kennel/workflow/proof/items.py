@@ -9,9 +9,13 @@ from typing import Literal
 from kennel.cloud.iam.values import Actor, Policy, Role, Statement, policy_of
 from kennel.iam.evaluation import evaluate
 from kennel.iam.record import Call
-from kennel.iam.values import Policies
+from kennel.iam.values import Decision, Policies
 
 Kind = Literal["action", "resource"]
+ANYBODY = {
+    "Version": "2012-10-17",
+    "Statement": {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +45,8 @@ def without(role: Role, item: Item) -> Policy:
 
 
 def refused(call: Call, policy: Policy) -> bool:
-    """Whether a recorded call that was allowed would not be with this policy of its role. What a resource's own policy
-    had to say is not in the record: a bucket's denies only, and only without TLS."""
-    decision = evaluate(call.access(), call.who(), Policies(identity=(policy,)))
-    return call.allowed and not decision.allowed
+    """Whether a recorded call that was allowed would not be with this policy of its role."""
+    return call.allowed and not _decided(call, policy).allowed
 
 
 def needing(role: Role, calls: Mapping[str, Iterable[Call]], item: Item) -> list[str]:
@@ -63,11 +65,19 @@ def denied(calls: Iterable[Call], role: Role, item: Item, policy: Policy) -> Cal
     for call in calls:
         if call.allowed or not _is_of(call, role) or (item.kind == "action" and call.action != item.value):
             continue
-        whole = evaluate(call.access(), call.who(), Policies(identity=(role.policy,)))
-        reduced = evaluate(call.access(), call.who(), Policies(identity=(policy,)))
-        if whole.allowed and whole.sid == item.sid and not reduced.allowed:
+        whole = _decided(call, role.policy)
+        if whole.allowed and whole.sid == item.sid and not _decided(call, policy).allowed:
             return call
     return None
+
+
+def _decided(call: Call, policy: Policy) -> Decision:
+    """With this policy of its role. What a resource's own has to say is not in the record: ours says no more than that
+    TLS has to be; what is another account's (the image of the rules) is open to us."""
+    access, caller = call.access(), call.who()
+    account = [*access.resource.split(":"), "", "", "", "", ""][4]
+    others = ANYBODY if account not in ("", caller.account) else None
+    return evaluate(access, caller, Policies(identity=(policy,), resource=others))
 
 
 def _is_of(call: Call, role: Role) -> bool:

@@ -64,6 +64,7 @@ class _Work:
         """Once with everything that is allowed: it has to work, and tells what it needs. Raises KennelError."""
         step.ready(self.ground)
         before, started = len(self.ground.calls()), time.monotonic()
+        self.ground.ask_anew()
         try:
             with told(f"do the step {step.name} with all that is allowed"):
                 step.do(self.ground)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
+from typing import Any
 from zipfile import ZipFile
 
 from kennel.cloud import endpoint, function, scaling, teardown, watch
@@ -24,6 +26,8 @@ from kennel.workflow.proof.ground import Ground
 from kennel.workflow.proof.steps import Step, heard, read_back
 
 PACE_S = 0.2
+SOON = 25
+"""Looks, until a log that is not there yet is missed."""
 
 
 def endpoint_plan(ground: Ground, number: int) -> EndpointPlan:
@@ -61,13 +65,23 @@ def ask(ground: Ground) -> None:
 
 def there(ground: Ground) -> None:
     """An endpoint that answers."""
-    found = endpoint.describe(ground.admin, ground.settings.endpoint_name)
+    found = _settled(ground)
     if found is None or found["EndpointStatus"] != "InService":
         _deploy(ground, ground.admin)
 
 
+def _settled(ground: Ground) -> dict[str, Any] | None:
+    """The endpoint, once what a step has begun with it is over."""
+    while found := endpoint.describe(ground.admin, ground.settings.endpoint_name):
+        if found["EndpointStatus"] not in endpoint.BUSY:
+            return found
+        time.sleep(PACE_S)
+    return None
+
+
 def gone(ground: Ground) -> None:
     """No endpoint, and no log of one."""
+    _settled(ground)
     _remove(ground.admin, [each for each in teardown.plan(ground.admin) if each.kind == "endpoint"])
     logs = ground.admin.client("logs")
     with suppress(logs.exceptions.ResourceNotFoundException):
@@ -108,8 +122,12 @@ def ask_function(ground: Ground) -> None:
     name = ground.settings.function.name
     function.url_of(ground.deployer, name)
     function.invoke(ground.deployer, name, ground.photo)
-    if not Follower(ground.deployer.client("logs"), place_of(ground.admin).function_log, "", heard).read():
-        raise KennelError(f"the function {name} has no log")
+    log = Follower(ground.deployer.client("logs"), place_of(ground.admin).function_log, "", heard)
+    for _ in range(SOON):
+        if log.read():
+            return
+        time.sleep(PACE_S)
+    raise KennelError(f"the function {name} has no log")
 
 
 def function_there(ground: Ground) -> None:
@@ -117,10 +135,12 @@ def function_there(ground: Ground) -> None:
     function.deploy(ground.admin, function_plan(ground), lambda text: None)
 
 
-def function_anew(ground: Ground) -> None:
-    """One that has no log yet."""
-    function_gone(ground)
+def function_unheard(ground: Ground) -> None:
+    """One that is there, and whose log is empty."""
     function_there(ground)
+    logs, group = ground.admin.client("logs"), place_of(ground.admin).function_log
+    logs.delete_log_group(logGroupName=group)
+    logs.create_log_group(logGroupName=group)
 
 
 def function_gone(ground: Ground) -> None:
@@ -190,7 +210,7 @@ SERVING = (
     Step("scale the endpoint", scale, there_unscaled),
     Step("deploy the function", deploy_function, function_gone),
     Step("change the function", change_function, function_there),
-    Step("ask the function", ask_function, function_anew),
+    Step("ask the function", ask_function, function_unheard),
     Step("end the function", end_function, function_there),
     Step("end the endpoint", end_endpoint, there),
 )
