@@ -129,6 +129,18 @@ class TestRoles:
         assert not only(cloud, "kennel-training")
         assert only(cloud, "kennel-training").of_a_region("kennel-eu-west-1")
 
+    @pytest.mark.parametrize("region", ["eu-west-9", "eu-west-1"])
+    def test_one_that_is_only_named_like_another_regions_is_shown_and_goes(self, cloud: Cloud, region: str) -> None:
+        ensure(cloud, "training", at_once)
+        cloud.client("iam").put_role_policy(
+            RoleName="kennel-training", PolicyName=f"kennel-{region}", PolicyDocument=ANY
+        )
+        assert f'-    "kennel-{region}": {{' in only(cloud, "kennel-training").lines()
+        assert "kennel-training" in apply(cloud)
+        found = look(cloud, "kennel-training")
+        assert found is not None
+        assert list(found.policies) == [policy_name(cloud)]
+
     def test_regions_that_do_not_fit_into_one_role_are_told(self, cloud: Cloud, url: str) -> None:
         ensure(cloud, "deployer", at_once)
         other = connect("aws", Settings(region="eu-west-1"), url, KEYS)

@@ -27,10 +27,10 @@ EVERYTHING = {
 LONG = {
     "project": "a" * 16,
     "region": "ap-southeast-2",
-    "bucket": "b" * 63,
-    "images": {"training": "i" * 60, "serving": "j" * 60},
-    "endpoint": {"name": "e" * 40},
-    "function": {"name": "f" * 40},
+    "bucket": "b" * 40,
+    "images": {"training": "i" * 24, "serving": "j" * 24},
+    "endpoint": {"name": "e" * 24},
+    "function": {"name": "f" * 24},
     "debugger": {"stop_on": ["Overfit"]},
 }
 SETTINGS = {"default": {}, "everything": EVERYTHING}
@@ -158,6 +158,29 @@ def test_nobody_can_widen_what_anybody_may_do(kind: str) -> None:
     }
 
 
+def test_the_deployer_opens_the_function_to_everybody_only_and_by_its_alias_only() -> None:
+    (found,) = [each for _, each in every() if "lambda:AddPermission" in each.actions]
+    assert found.actions == ("lambda:AddPermission",)
+    assert [each.rsplit(":", 1)[1] for each in found.resources] == ["live"]
+    assert found.condition["StringEquals"] == {"aws:ResourceTag/project": "kennel", "lambda:Principal": "*"}
+    assert found.condition["StringEqualsIfExists"] == {"lambda:FunctionUrlAuthType": "NONE"}
+
+
+def test_what_is_there_gets_no_tag_of_the_projects() -> None:
+    (found,) = [each for _, each in every() if "sagemaker:AddTags" in each.actions]
+    (made,) = [each for _, each in every() if "sagemaker:CreateModel" in each.actions]
+    assert found.actions == ("sagemaker:AddTags",)
+    actions = tuple(f"sagemaker:{each}" for each in found.condition["StringEquals"]["sagemaker:TaggingAction"])
+    assert actions == made.actions
+
+
+def test_only_what_carries_the_projects_tag_is_scaled_no_more() -> None:
+    ends = ("application-autoscaling:Delete", "application-autoscaling:Deregister")
+    found = [each for _, each in every() for action in each.actions if action.startswith(ends)]
+    assert len(found) == 3
+    assert all(each.condition == {"StringEquals": {"aws:ResourceTag/project": "kennel"}} for each in found)
+
+
 def test_nobody_but_the_administrator_can_destroy_a_version_or_a_log() -> None:
     found = {action for _, each in every() for action in each.actions}
     assert not found & {"s3:DeleteObjectVersion", "s3:DeleteBucket", "logs:DeleteLogGroup", "ecr:DeleteRepository"}
@@ -183,8 +206,9 @@ def test_the_training_role_may_stop_jobs_only_where_a_rule_shall() -> None:
     def actions(**debugger: Any) -> list[str]:
         return [one for each in role_of(place(debugger=debugger), "training").statements for one in each.actions]
 
-    assert "sagemaker:StopTrainingJob" in actions(stop_on=["Overfit"])
-    assert "sagemaker:StopTrainingJob" not in actions()
+    for action in ("sagemaker:ListTrainingJobs", "sagemaker:StopTrainingJob"):
+        assert action in actions(stop_on=["Overfit"])
+        assert action not in actions()
     assert len(actions(enabled=False)) < len(actions())
 
 

@@ -148,7 +148,8 @@ def _furnished(
     json = [each for each in there if isinstance(each, JsonService)]
     shown = {name: each for service in rest for name, each in service.rest_operations().items()} | operations
     shown |= {name: each for service in json for name, each in service.json_operations().items()}
-    things.know({"sagemaker": operations, **{each.service: each.rest_operations() for each in rest}})
+    theirs = {each.service: each.rest_operations() for each in rest}
+    things.know({"sagemaker": operations, **theirs, **{each.service: each.json_operations() for each in json}})
     page = Page(house, shown, kept.logs.last_lines, _interrupt(there), gate.calls.text)
     return house, Door(region, operations, _invocations(there), kept.moto, kept.objects, page, rest, json, gate)
 

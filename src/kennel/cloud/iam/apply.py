@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kennel.cloud.iam import place_of, role_of
+from kennel.aws.arns import partition_of
+from kennel.cloud.iam import Place, place_of, role_of
 from kennel.cloud.iam.values import LONGEST_POLICY, LONGEST_TRUST, Actor, Policy, Role, written
 from kennel.cloud.session import Cloud, told
 from kennel.errors import KennelError, SettingError
 
 PROPAGATION_SECONDS = 10
 """IAM tells the rest of AWS of a new role some seconds later; until then SageMaker says it cannot assume it."""
-REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 Wait = Callable[[float], None]
 
 
@@ -39,12 +38,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What a role is, and what it should be; None as `found` where it is not there. policy: the inline one's name."""
+    """What a role is, and what it should be; None as `found` where it is not there. policy: the inline one's name.
+    elsewhere: names of the inline policies that are what the project wants in other regions."""
 
     role: Role
     project: str
     region: str
     found: Found | None
+    elsewhere: frozenset[str] = frozenset()
 
     @property
     def policy(self) -> str:
@@ -62,7 +63,7 @@ class Difference:
                                          lineterm=""))  # fmt: skip
 
     def superfluous(self) -> tuple[str, ...]:
-        """Inline policies that are not ours. Those by another region's name are what is allowed there."""
+        """Inline policies that are not ours, neither here nor in another region."""
         there = self.found.policies if self.found else {}
         return tuple(each for each in sorted(there) if each != self.policy and not self.of_a_region(each))
 
@@ -71,9 +72,8 @@ class Difference:
         return tuple(each for each in sorted(self.found.policies if self.found else {}) if self.of_a_region(each))
 
     def of_a_region(self, policy: str) -> bool:
-        """Whether it is named as ours are in another region."""
-        region = policy.removeprefix(f"{self.project}-")
-        return region not in (policy, self.region) and bool(REGION.fullmatch(region))
+        """Whether it is ours in another region: by its name, and by what it allows."""
+        return policy in self.elsewhere
 
     def _before(self) -> Policy:
         found = self.found
@@ -156,7 +156,32 @@ def check(role: Role) -> Role:
 
 
 def _difference(cloud: Cloud, role: Role, found: Found | None) -> Difference:
-    return Difference(check(role), cloud.settings.project, cloud.region, found)
+    return Difference(check(role), cloud.settings.project, cloud.region, found, _elsewhere(cloud, role, found))
+
+
+def _elsewhere(cloud: Cloud, role: Role, found: Found | None) -> frozenset[str]:
+    """A name alone proves nothing: anybody who may write to the role can give it to a policy that allows all."""
+    there, begin = dict(found.policies) if found else {}, f"{cloud.settings.project}-"
+    regions = {each.removeprefix(begin): each for each in there if each.startswith(begin)}
+    regions.pop(cloud.region, None)
+    known = _regions(cloud) if regions else frozenset()
+    return frozenset(
+        name
+        for region, name in regions.items()
+        if region in known and role_of(_place(cloud, region), role.actor).policy == there[name]
+    )
+
+
+def _regions(cloud: Cloud) -> frozenset[str]:
+    """Where there is SageMaker, as far as botocore knows, in the account's partition."""
+    from boto3 import Session
+
+    return frozenset(Session().get_available_regions("sagemaker", partition_of(cloud.region)))
+
+
+def _place(cloud: Cloud, region: str) -> Place:
+    """Of the same kennel.toml in another region."""
+    return Place(cloud.settings.model_copy(update={"region": region}), region, cloud.account)
 
 
 def _check_sum(difference: Difference) -> None:

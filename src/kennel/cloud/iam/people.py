@@ -1,19 +1,24 @@
 """The roles that people and machines take on to use this project: who deploys, and what builds and pushes images. Pure.
 
-Neither can widen what anybody may do: roles, the bucket's own settings and what cannot be undone (versions of objects,
-logs, repositories) are the administrator's, who runs `kennel iam apply` and `kennel teardown --everything`.
+Neither can widen what anybody may do, but for one thing that is the deployer's task: it opens the function's alias to
+everybody. AWS has no condition for what a permission allows, so it is bounded by whom (everybody, never one account or
+role, which would go unseen), by the kind of URL, and by the alias, under whose ARN no code, role or setting is changed.
+Roles, the bucket's own settings and what cannot be undone (versions of objects, logs, repositories) are the
+administrator's, who runs `kennel iam apply` and `kennel teardown --everything`.
 """
 
 from __future__ import annotations
 
 from kennel.cloud import names
+from kennel.cloud.function_requests import ALIAS
 from kennel.cloud.iam.place import TRAINING_LOGS, Place
 from kennel.cloud.iam.scaling import scaling
-from kennel.cloud.iam.values import Role, Statement, Trust
+from kennel.cloud.iam.values import Role, Statement, Trust, both
 
 SAGEMAKER, LAMBDA = "sagemaker.amazonaws.com", "lambda.amazonaws.com"
 JOBS = ("training-job", "hyper-parameter-tuning-job")
 SERVED = ("model", "endpoint-config", "endpoint")
+MADE = ("CreateTrainingJob", "CreateHyperParameterTuningJob", "CreateModel", "CreateEndpointConfig", "CreateEndpoint")
 LONGEST_SESSION_S = 12 * 3600
 
 
@@ -112,11 +117,12 @@ def _sagemaker(place: Place) -> tuple[Statement, ...]:
     return (
         Statement(
             "Make", "Jobs, models, endpoints; always with the project's tag",
-            (
-                "sagemaker:CreateTrainingJob", "sagemaker:CreateHyperParameterTuningJob", "sagemaker:CreateModel",
-                "sagemaker:CreateEndpointConfig", "sagemaker:CreateEndpoint", "sagemaker:AddTags",
-            ),
-            place.named(*JOBS, *SERVED), place.requested(),
+            tuple(f"sagemaker:{each}" for each in MADE), place.named(*JOBS, *SERVED), place.requested(),
+        ),
+        Statement(
+            "TagMade", "Only while it is made, with the tags of its making: what is another's stays another's",
+            ("sagemaker:AddTags",), (place.arn("sagemaker", f"*/{place.begin}*"), *place.named("endpoint")),
+            {"StringEquals": {"sagemaker:TaggingAction": MADE}},
         ),
         Statement(
             "Watch", "How far they are, what they were made of, whose they are",
@@ -128,11 +134,11 @@ def _sagemaker(place: Place) -> tuple[Statement, ...]:
             place.named(*JOBS, *SERVED),
         ),
         Statement(
-            "Act", "Only on what carries the project's tag",
+            "Act", "Only on what carries the project's tag; to scale an endpoint takes the right to change its count",
             (
                 "sagemaker:StopTrainingJob", "sagemaker:StopHyperParameterTuningJob", "sagemaker:UpdateEndpoint",
                 "sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel",
-                "sagemaker:InvokeEndpoint",
+                "sagemaker:InvokeEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities",
             ),
             place.named(*JOBS, *SERVED), place.tagged(),
         ),
@@ -152,8 +158,9 @@ def _function(place: Place) -> tuple[Statement, ...]:
     function, qualified, log = place.function, f"{place.function}:*", place.function_log
     return (
         Statement(
-            "MakeFunction", "With the project's tag",
-            ("lambda:CreateFunction", "lambda:TagResource"), (function,), place.requested(),
+            "MakeFunction", "With the project's tag, its log too; the ARN of a log's tagging has no end",
+            ("lambda:CreateFunction", "lambda:TagResource", "logs:TagResource"),
+            (function, place.group(log).removesuffix(":*")), place.requested(),
         ),
         Statement(
             "WatchFunction", "What there is of it, and how far a change is",
@@ -169,20 +176,23 @@ def _function(place: Place) -> tuple[Statement, ...]:
             (
                 "lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration", "lambda:PublishVersion",
                 "lambda:CreateAlias", "lambda:UpdateAlias", "lambda:PutFunctionConcurrency",
-                "lambda:DeleteFunctionConcurrency", "lambda:CreateFunctionUrlConfig", "lambda:AddPermission",
+                "lambda:DeleteFunctionConcurrency", "lambda:CreateFunctionUrlConfig", "lambda:DeleteFunctionUrlConfig",
                 "lambda:PutProvisionedConcurrencyConfig", "lambda:DeleteProvisionedConcurrencyConfig",
-                "lambda:InvokeFunction", "lambda:DeleteFunctionUrlConfig", "lambda:DeleteAlias",
-                "lambda:DeleteFunction",
+                "lambda:InvokeFunction", "lambda:DeleteAlias", "lambda:DeleteFunction",
             ),
             (function, qualified), place.tagged(),
         ),
         Statement(
-            "FunctionLog", "Its log, which Lambda would make without an end to what it keeps",
-            ("logs:CreateLogGroup", "logs:PutRetentionPolicy"), (place.group(log),),
+            "OpenFunction", "The URL is everybody's; one of the two permissions that it takes names no kind of URL",
+            ("lambda:AddPermission",), (f"{function}:{ALIAS}",),
+            both(
+                place.tagged(), {"StringEquals": {"lambda:Principal": "*"}},
+                {"StringEqualsIfExists": {"lambda:FunctionUrlAuthType": "NONE"}},
+            ),
         ),
         Statement(
-            "TagFunctionLog", "With the project's tag; the ARN of tagging has no end",
-            ("logs:TagResource",), (place.group(log).removesuffix(":*"),), place.requested(),
+            "FunctionLog", "Its log, which Lambda would make without an end to what it keeps",
+            ("logs:CreateLogGroup", "logs:PutRetentionPolicy"), (place.group(log),),
         ),
     )  # fmt: skip
 

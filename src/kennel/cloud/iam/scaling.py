@@ -24,14 +24,16 @@ def scaling(place: Place) -> tuple[Statement, ...]:
     return (
         Statement(
             "Scale", "Bounds, policies and scheduled actions of SageMaker's variants, and of nothing else that scales",
+            tuple(f"{SCALING}:{each}" for each in ("RegisterScalableTarget", "PutScalingPolicy", "PutScheduledAction")),
+            targets, ENDPOINTS,
+        ),
+        Statement(
+            "Unscale", "Only of what carries the project's tag: another endpoint goes on being scaled",
             tuple(
                 f"{SCALING}:{each}"
-                for each in (
-                    "RegisterScalableTarget", "DeregisterScalableTarget", "PutScalingPolicy", "DeleteScalingPolicy",
-                    "PutScheduledAction", "DeleteScheduledAction",
-                )
+                for each in ("DeregisterScalableTarget", "DeleteScalingPolicy", "DeleteScheduledAction")
             ),
-            targets, ENDPOINTS,
+            targets, place.tagged(),
         ),
         Statement(
             "TagTarget", "A scalable target carries the project's tag",
@@ -52,10 +54,6 @@ def scaling(place: Place) -> tuple[Statement, ...]:
         Statement(
             "SeeAlarms", "A policy is put, and watched, with a look at the alarms that there are",
             ("cloudwatch:DescribeAlarms",), (place.arn("cloudwatch", "alarm:*"),),
-        ),
-        Statement(
-            "Resize", "Application Auto Scaling sees to it that whoever asks may change the count",
-            ("sagemaker:UpdateEndpointWeightsAndCapacities",), place.named("endpoint"), place.tagged(),
         ),
         Statement(
             "FirstTarget", "With the first scalable target of an account AWS makes its own role",

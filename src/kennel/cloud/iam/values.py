@@ -80,6 +80,15 @@ def written(policy: Policy) -> str:
     return json.dumps(policy, separators=(",", ":"))
 
 
+def both(*conditions: Condition) -> Condition:
+    """All of them."""
+    found: dict[str, dict[str, str | tuple[str, ...]]] = {}
+    for each in conditions:
+        for operator, keys in each.items():
+            found[operator] = {**found.get(operator, {}), **keys}
+    return found
+
+
 def _short(values: tuple[str, ...]) -> str | list[str]:
     return values[0] if len(values) == 1 else list(values)
 

@@ -182,8 +182,14 @@ def _debug(place: Place) -> tuple[Statement, ...]:
     )
     if not place.settings.debugger.stop_on:
         return found
-    stop = Statement(
-        "StopOnIssue", "A rule of debugger.stop_on ends its job", ("sagemaker:StopTrainingJob",),
-        place.named("training-job"), place.tagged(),
+    return (
+        *found,
+        Statement(
+            "FindOnIssue", "AWS's rule looks up the job that it shall end: lists know no resource",
+            ("sagemaker:ListTrainingJobs",), ("*",),
+        ),
+        Statement(
+            "StopOnIssue", "A rule of debugger.stop_on ends its job", ("sagemaker:StopTrainingJob",),
+            place.named("training-job"), place.tagged(),
+        ),
     )  # fmt: skip
-    return (*found, stop)

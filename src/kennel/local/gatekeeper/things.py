@@ -13,6 +13,7 @@ from kennel.local.errors import Refused
 from kennel.local.moto_side import ACCOUNT, Moto
 from kennel.local.parts import Document, Operation, Tags
 
+SCALING = "application-autoscaling"
 Listed = list[dict[str, str]]
 
 
@@ -29,6 +30,7 @@ class Things:
         self._by_service: dict[str, Callable[[str], Mapping[str, str]]] = {
             "sagemaker": lambda arn: _plain(self._tags.of(arn)),
             "lambda": self._of_function,
+            SCALING: self._of_target,
             "iam": self._of_iam,
             "s3": self._of_object,
             "logs": lambda arn: self._of_tagger("logs", arn.removesuffix(":*")),
@@ -38,7 +40,7 @@ class Things:
         }
 
     def know(self, operations: Mapping[str, Mapping[str, Operation]]) -> None:
-        """SageMaker's and Lambda's own, by service, when they are there."""
+        """Of the services that are the local AWS's own, by service, when they are there."""
         self._operations = operations
 
     def tags(self, arn: str) -> Mapping[str, str]:
@@ -50,6 +52,8 @@ class Things:
         """See mapping.Place."""
         if kind == "endpoint-config":
             return self._endpoint_config(name)
+        if kind == "scalable-target":
+            return self._scalable_target(name)
         with self._moto.lock:
             return self._in_iam(kind, name)
 
@@ -87,6 +91,19 @@ class Things:
             name = ask["DescribeEndpoint"]({"EndpointName": endpoint})["EndpointConfigName"]
             return str(ask["DescribeEndpointConfig"]({"EndpointConfigName": name})["EndpointConfigArn"])
         return ""
+
+    def _scalable_target(self, name: str) -> str:
+        namespace, dimension, resource = name.split("/", 2)
+        asked = {"ServiceNamespace": namespace, "ScalableDimension": dimension, "ResourceIds": [resource]}
+        with suppress(Refused, KeyError):
+            found = self._operations[SCALING]["DescribeScalableTargets"](asked)["ScalableTargets"]
+            return next((str(each["ScalableTargetARN"]) for each in found), "")
+        return ""
+
+    def _of_target(self, arn: str) -> Mapping[str, str]:
+        with suppress(Refused, KeyError):
+            return dict(self._operations[SCALING]["ListTagsForResource"]({"ResourceARN": arn})["Tags"])
+        return {}
 
     def _of_function(self, arn: str) -> Mapping[str, str]:
         plain = ":".join(arn.split(":")[:7])  # versions and aliases have none of their own

@@ -234,11 +234,14 @@ class RuleJob:
         return None
 
     def _may_stop(self) -> bool:
-        actor = self._house.actor
-        refused = actor.why_not("sagemaker:StopTrainingJob", self._job["TrainingJobArn"].lower()) if actor else None
-        if refused:
-            log.warning("%s: a rule may not stop it: %s", self._job["TrainingJobName"], refused.message)
-        return refused is None
+        """AWS's rule looks its job up in a list before it stops it."""
+        asked = {"sagemaker:ListTrainingJobs": "*", "sagemaker:StopTrainingJob": self._job["TrainingJobArn"].lower()}
+        for action, resource in asked.items():
+            refused = self._house.actor.why_not(action, resource) if self._house.actor else None
+            if refused:
+                log.warning("%s: a rule may not stop it: %s", self._job["TrainingJobName"], refused.message)
+                return False
+        return True
 
     def _report(self) -> str | None:
         """The configuration's name of the rule that leaves a page."""

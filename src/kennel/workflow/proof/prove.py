@@ -31,6 +31,7 @@ TRIES = 3
 UNREACHED: dict[tuple[Actor, str], str] = {
     ("training", "LogRules"): "rules have no log of their own on the local AWS",
     ("training", "LogRulesGroup"): "rules have no log of their own on the local AWS",
+    ("training", "FindOnIssue"): "no rule finds an issue in so short a training",
     ("training", "StopOnIssue"): "no rule finds an issue in so short a training",
     ("endpoint", "Metrics"): "the local AWS measures no machine of an endpoint",
     ("function", "Pictures"): "the bucket of pictures is somebody else's",

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from kennel.cloud import registry
-from kennel.cloud.function_requests import function_request, plan_of
+from kennel.cloud.endpoint import VARIANT
+from kennel.cloud.function_requests import ALIAS, function_request, plan_of
 from kennel.cloud.iam import ACTORS, Actor, place_of
 from kennel.cloud.iam.values import written
 from kennel.cloud.package import package
+from kennel.cloud.scaling_target import SERVICE, deregister_request, resource_of
 from kennel.cloud.session import Cloud, code_of
 from kennel.cloud.training import Channel, TrainingPlan, training_request
 from kennel.workflow.proof.ground import Ground
@@ -117,6 +119,12 @@ def _function(cloud: Cloud, ground: Ground, role: str, name: str = "") -> Any:
     return cloud.client("lambda").create_function(**request | {"FunctionName": name or f"stolen-{time.time_ns()}"})
 
 
+def _permit(cloud: Cloud, ground: Ground, **more: str | None) -> Any:
+    asked = {"StatementId": "stolen", "Action": "lambda:*", "Qualifier": ALIAS, **more}
+    given = {member: each for member, each in asked.items() if each is not None}
+    return cloud.client("lambda").add_permission(FunctionName=ground.settings.function.name, **given)
+
+
 def _own_name(cloud: Cloud) -> str:
     return cloud.caller.split("/")[-2]
 
@@ -174,6 +182,30 @@ ATTEMPTS = (
     Attempt(
         "make another function",
         lambda cloud, ground: _function(cloud, ground, ground.settings.function_role),
+    ),
+    Attempt(
+        "let itself do anything with the function",
+        lambda cloud, ground: _permit(cloud, ground, Principal=place_of(ground.admin).role(_own_name(cloud))),
+    ),
+    Attempt(
+        "let another account do anything with the function",
+        lambda cloud, ground: _permit(cloud, ground, Principal="111122223333"),
+    ),
+    Attempt(
+        "let everybody do anything with the whole function",
+        lambda cloud, ground: _permit(cloud, ground, Principal="*", Qualifier=None),
+    ),
+    Attempt(
+        "tag another endpoint as this project's",
+        lambda cloud, ground: cloud.client("sagemaker").add_tags(
+            ResourceArn=place_of(ground.admin).arn("sagemaker", "endpoint/other"), Tags=ground.settings.tags()
+        ),
+    ),
+    Attempt(
+        "end the scaling of another endpoint",
+        lambda cloud, ground: cloud.client(SERVICE).deregister_scalable_target(
+            **deregister_request(resource_of("other", VARIANT))
+        ),
     ),
     Attempt("invoke another function", lambda cloud, ground: cloud.client("lambda").invoke(FunctionName="other")),
     Attempt(
