@@ -17,17 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from fixtures_hosting import Processes
 from kennel.cloud import endpoint, scaling, teardown, watch
 from kennel.cloud.bucket import ensure_bucket
 from kennel.cloud.endpoint import EndpointPlan
+from kennel.cloud.iam.acting import as_deployer, prepared
 from kennel.cloud.iam.apply import ensure
 from kennel.cloud.prices import load
 from kennel.cloud.scaling import Activity, Alarm, Scaled
 from kennel.cloud.scaling_events import AlarmChanged, CountChanged, Look, MinuteTold, minutes, news
 from kennel.cloud.scaling_requests import Change, Found, ScalingPlan, changes, plan_of, removals
-from kennel.cloud.scaling_target import SERVICE, about, targets
+from kennel.cloud.scaling_target import SERVICE, about, deregister, resource_of, targets
 from kennel.cloud.session import Cloud, connect
 from kennel.cloud.status import ENDPOINT, status
 from kennel.errors import KennelError, SettingError, stop_on_signals
@@ -248,7 +250,7 @@ def cloud(home: Path) -> Cloud:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
         tar.addfile(tarfile.TarInfo("model.json"))
-    made.client("s3").put_object(Bucket=ensure_bucket(made), Key="model.tar.gz", Body=archive.getvalue())
+    made.client("s3").put_object(Bucket=ensure_bucket(made), Key="kennel/jobs/model.tar.gz", Body=archive.getvalue())
     return made
 
 
@@ -265,7 +267,7 @@ def deployed(cloud: Cloud) -> EndpointPlan:
         model="kennel-model-1",
         config="kennel-config-1",
         image=f"{cloud.account}.dkr.ecr.us-east-1.amazonaws.com/kennel-serving:latest",
-        artifact=f"s3://{cloud.bucket}/model.tar.gz",
+        artifact=f"s3://{cloud.bucket}/kennel/jobs/model.tar.gz",
         role=ensure(cloud, "endpoint"),
         instance_type="ml.m5.large",
         instances=1,
@@ -419,6 +421,21 @@ def test_the_commands_say_what_they_do(home: Path, scaled: EndpointPlan, tmp_pat
     assert "is not scaled" in kennel(home, tmp_path, "scale", "watch").stderr
     (tmp_path / "kennel.toml").write_text('[endpoint]\nname = "nobody"\n')
     assert "there is no endpoint nobody" in kennel(home, tmp_path, "scale", "status").stderr
+
+
+def test_the_deployer_ends_the_scaling_only_of_what_carries_the_projects_tag(
+    cloud: Cloud, deployed: EndpointPlan
+) -> None:
+    prepared(cloud)
+    admin, deployer = (each.client(SERVICE) for each in (cloud, as_deployer(cloud)))
+    target: Any = about(resource_of(deployed.name, endpoint.VARIANT))
+    deregister(cloud, deployed.name, targets(cloud, deployed.name))
+    arn = admin.register_scalable_target(**target, MinCapacity=1, MaxCapacity=2)["ScalableTargetARN"]
+    with pytest.raises(ClientError, match="application-autoscaling:DeregisterScalableTarget on resource"):
+        deployer.deregister_scalable_target(**target)
+    admin.tag_resource(ResourceARN=arn, Tags={"project": "kennel"})
+    deployer.deregister_scalable_target(**target)
+    assert targets(cloud, deployed.name) == []
 
 
 def test_teardown_ends_scaling_before_the_endpoint(cloud: Cloud, deployed: EndpointPlan) -> None:
