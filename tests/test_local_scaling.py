@@ -167,7 +167,7 @@ class TestWhatIsRefused:
         resource = fast.endpoint("valued")
         fast.register(resource)
         for value in (5e-324, 8e-109, 1.2e108, 0.0, -1.0):
-            with pytest.raises(ClientError, match="TargetValue must be from 8.51592e-109 to ") as it:
+            with pytest.raises(ClientError, match=r"TargetValue must be from 8\.51592e-109 to ") as it:
                 fast.track(resource, TargetValue=value)
             assert it.value.response["Error"]["Code"] == "ValidationException"
 
