@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -27,6 +29,11 @@ def refusal(call: Any, **given: Any) -> tuple[str, str]:
         call(**given)
     error = refused.value.response["Error"]
     return error["Code"], error["Message"]
+
+
+def targets(fast: Fast) -> set[str]:
+    found = fast.scaling.get_paginator("describe_scalable_targets").paginate(ServiceNamespace="sagemaker")
+    return {each["ResourceId"] for page in found for each in page["ScalableTargets"]}
 
 
 def of(resource: str) -> dict[str, str]:
@@ -154,6 +161,25 @@ class TestWhatIsRefused:
     def test_a_token_of_another_list(self, fast: Fast) -> None:
         call = fast.scaling.describe_scalable_targets
         assert refusal(call, ServiceNamespace="sagemaker", NextToken="x")[0] == "InvalidNextTokenException"
+        assert refusal(fast.cloudwatch.describe_alarm_history, NextToken="x")[0] == "InvalidNextToken"
+
+    def test_a_target_value_that_aws_does_not_take(self, fast: Fast) -> None:
+        resource = fast.endpoint("valued")
+        fast.register(resource)
+        for value in (5e-324, 8e-109, 1.2e108, 0.0, -1.0):
+            with pytest.raises(ClientError, match=r"TargetValue must be from 8\.51592e-109 to ") as it:
+                fast.track(resource, TargetValue=value)
+            assert it.value.response["Error"]["Code"] == "ValidationException"
+
+    def test_an_endpoint_that_is_being_deleted(self, fast: Fast) -> None:
+        resource = fast.endpoint("leaving")
+        fast.register(resource)
+        fast.sagemaker.delete_endpoint(EndpointName="leaving")
+        bounds = {"MinCapacity": 1, "MaxCapacity": 2}
+        code, message = refusal(fast.scaling.register_scalable_target, **of(resource), **bounds)
+        assert code == "ValidationException"  # its instance may have been quick to go
+        assert message == "The endpoint leaving is being deleted." or "Could not find endpoint" in message
+        assert resource not in targets(fast)
 
 
 def test_what_was_registered_is_described_again(fast: Fast) -> None:
@@ -318,6 +344,54 @@ def test_a_server_that_was_killed_goes_on_where_it_was(tmp_path_factory: pytest.
         assert [each["Description"][-2] for each in fast.activities(resource)] == ["3", "2", "1"]
     finally:
         fast.stop()
+
+
+def test_targets_whose_endpoint_went_with_a_killed_server_go_when_it_starts(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    fast = Fast(tmp_path_factory.mktemp("orphans"), FACTOR)
+    try:
+        leaving, gone, stays = (fast.endpoint(each) for each in ("leaving", "gone", "stays"))
+        for resource in (leaving, gone, stays):
+            fast.register(resource)
+            fast.track(resource)
+        fast.kill()
+        kept = fast.home / "endpoints" / "leaving.json"
+        kept.write_text(json.dumps({**json.loads(kept.read_text()), "EndpointStatus": "Deleting"}))
+        (fast.home / "endpoints" / "gone.json").unlink()
+        fast.start()
+        assert targets(fast) == {stays}
+        assert (fast.alarms(leaving), fast.alarms(gone)) == ({}, {})
+        assert len(fast.alarms(stays)) == 2
+    finally:
+        fast.stop()
+
+
+def test_a_datum_of_long_ago_hides_none_that_came_before_it(fast: Fast) -> None:
+    resource = fast.endpoint("backdated")
+    fast.register(resource, 1, 2)
+    fast.track(resource)
+    fast.feed(resource, 70, minutes=300)
+    old = {"MetricName": "Other", "Value": 1.0, "Timestamp": datetime.now(UTC) - timedelta(days=2)}
+    fast.cloudwatch.put_metric_data(Namespace="Other", MetricData=[old])
+    fast.until(lambda: fast.count("backdated") == 2)
+
+
+def test_a_paginator_gets_all_of_an_alarms_history(fast: Fast) -> None:
+    resource = fast.endpoint("paged")
+    fast.register(resource)
+    name = fast.track(resource)["Alarms"][0]["AlarmName"]
+    fast.scaling.delete_scaling_policy(**of(resource), PolicyName="traffic")
+    for order in ("TimestampAscending", "TimestampDescending"):
+        call = fast.cloudwatch.get_paginator("describe_alarm_history").paginate
+        pages = [
+            [each["HistorySummary"] for each in page["AlarmHistoryItems"]]
+            for page in call(AlarmName=name, ScanBy=order, PaginationConfig={"PageSize": 1})
+        ]
+        assert all(len(page) == 1 for page in pages)
+        told = [summary for [summary] in pages]
+        assert sorted(told) == sorted(fast.history(name))
+        assert len(told) >= 2
 
 
 def test_the_page_shows_bounds_alarms_and_the_last_activity(fast: Fast) -> None:

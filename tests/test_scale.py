@@ -325,6 +325,13 @@ def test_an_endpoint_that_is_not_there_is_not_scaled(cloud: Cloud) -> None:
         scaling.difference(cloud, replace(plan_of(cloud.settings), endpoint="nobody"))
 
 
+def test_what_scales_a_strangers_endpoint_is_not_removed(home: Path, cloud: Cloud, scaled: EndpointPlan) -> None:
+    stranger = there(home, Settings(project="stranger"))
+    with pytest.raises(KennelError, match="the endpoint kennel is not this project's"):
+        scaling.leftovers(stranger, "kennel")
+    assert scaling.leftovers(cloud, "kennel")
+
+
 def test_it_is_switched_on_once_and_what_drifted_goes(cloud: Cloud, scaled: EndpointPlan) -> None:
     assert apply(cloud) == []
     scheduled = plan_of(parse({"scaling": {"cpu_target": 70, "actions": [MORNING]}}))

@@ -319,6 +319,11 @@ def test_a_count_that_fits_exactly_is_not_rounded_up(count: int, wanted: int, ta
     assert proportional(count, wanted * target / count, target) == wanted
 
 
+@pytest.mark.parametrize(("value", "target"), [(1e308, 5e-324), (-1e308, 5e-324), (float("inf"), 1.0)])
+def test_what_no_float_holds_is_still_a_count(value: float, target: float) -> None:
+    assert abs(proportional(3, value, target)) == 10**15
+
+
 def at(text: str, zone: str = "UTC") -> float:
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()
 
@@ -358,6 +363,16 @@ class TestSchedules:
         every, start, end = parsed("cron(* * * * ? *)"), at("2027-01-01T00:02"), at("2027-01-01T00:04")
         found = [each for each in range(6) if due(every, at("2027-01-01T00:00") + each * 60, 0, start, end)]
         assert found == [2, 3]
+
+    @pytest.mark.parametrize(("expression", "more"), [("rate(5 minutes)", [6, 11]), ("cron(0/10 * * * ? *)", [10])])
+    def test_what_recurs_is_due_at_its_start_too(self, expression: str, more: list[int]) -> None:
+        midnight = at("2027-01-01T00:00")
+        found = [each for each in range(16) if due(parsed(expression), midnight + each * 60, 0, midnight + 80)]
+        assert found == [1, *more]
+
+    def test_once_is_not_due_at_its_start(self) -> None:
+        once, midnight = parsed("at(2027-01-01T00:03:00)"), at("2027-01-01T00:00")
+        assert [each for each in range(6) if due(once, midnight + each * 60, 0, midnight + 60)] == [3]
 
     @pytest.mark.parametrize(
         "expression",

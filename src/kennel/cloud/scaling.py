@@ -82,8 +82,13 @@ def difference(cloud: Cloud, plan: ScalingPlan) -> tuple[Change, ...]:
 
 
 def leftovers(cloud: Cloud, name: str) -> tuple[Change, ...]:
-    """What has to be removed for this project to scale the endpoint no more."""
-    resource = resource_of(name, VARIANT)
+    """What has to be removed for this project to scale the endpoint no more. Raises KennelError where it is another's.
+
+    An endpoint that is no more may have left its scaling behind.
+    """
+    now, resource = endpoint.describe(cloud, name), resource_of(name, VARIANT)
+    if now is not None:
+        endpoint.check_ours(cloud, name, now)
     with told(f"see how {name} is scaled"):
         return removals(cloud.settings.project, resource, found(cloud, resource))
 

@@ -6,6 +6,7 @@ they are.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from kennel.local.moto_side import ACCOUNT, Moto
 from kennel.local.parts import Changes, Document
 from kennel.local.telemetry import MetricStore
 
+PAGE = 100
+"""AWS's own bound, and what it takes where a request names none."""
 MOST = 500
 """Items of an alarm's history, the newest."""
 UNCHECKED = "Unchecked: Initial alarm creation"
@@ -139,12 +142,33 @@ class AlarmStore:
             ]
             if asked["ScanBy"] == "TimestampAscending":
                 found.reverse()
-            page = found[: int(asked["MaxRecords"] or 100)]
-            return ActionResult(
-                {"AlarmHistoryItems": [{**each, "Timestamp": _naive(each["Timestamp"])} for each in page]}
-            )
+            return ActionResult(_page(found, int(asked["MaxRecords"] or PAGE), response._get_param("NextToken")))
 
         CloudWatchResponse.describe_alarm_history = describe_alarm_history
+
+
+def _page(found: list[Document], most: int, token: str | None) -> Document:
+    """What came after the first page was shown is on none of them: it would move the others along."""
+    first, until = _parsed(token) if token else (0, max((each["Timestamp"] for each in found), default=0.0))
+    there, end = [each for each in found if each["Timestamp"] <= until], first + max(1, min(most, PAGE))
+    page: Document = {
+        "AlarmHistoryItems": [{**each, "Timestamp": _naive(each["Timestamp"])} for each in there[first:end]]
+    }
+    if len(there) > end:
+        page["NextToken"] = base64.urlsafe_b64encode(json.dumps([end, until]).encode()).decode()
+    return page
+
+
+def _parsed(token: str) -> tuple[int, float]:
+    from moto.cloudwatch.exceptions import CloudWatchException
+
+    try:
+        first, until = json.loads(base64.urlsafe_b64decode(token))
+        if not isinstance(first, int) or first < 0:
+            raise ValueError(first)
+        return first, float(until)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise CloudWatchException("InvalidNextToken", "The NextToken is not one of this list") from error
 
 
 def _add(document: Document, at: float, kind: str, summary: str, data: Document) -> None:

@@ -9,6 +9,7 @@ import datetime
 import hashlib
 import heapq
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,8 +22,7 @@ from kennel.local.parts import Document
 
 OPEN = 64
 """Files of streams that stay open: most streams are written to for a while and then never again."""
-LATE_SECONDS = 900
-"""How far back from a minute data are looked for that came in another order than their times."""
+MINUTE = 60
 METRIC_SECONDS = 15 * 24 * 3600
 """CloudWatch keeps one-minute points so long."""
 
@@ -146,6 +146,8 @@ class MetricStore:
         self._journal = Journal(folder / "metrics.jsonl", sync=False)
         self._backends = cloudwatch_backends[ACCOUNT]
         self._kept: dict[str, int] = {}
+        self._minutes: dict[tuple[str, str, int], list[Any]] = {}
+        """Of this region, by namespace, name and minute: data may come in any order of their times."""
         moto.kept_by("monitoring", self)
 
     def put(
@@ -160,23 +162,12 @@ class MetricStore:
     def value(
         self, namespace: str, name: str, dimensions: Mapping[str, str], statistic: str, begin: float
     ) -> float | None:
-        """Of the minute that began then; None where it has no data, or only some that came long after."""
-        first, last, stop = _utc(begin), _utc(begin + 60), _utc(begin - LATE_SECONDS)
-        found: list[tuple[float, float, float, float]] = []
+        """Of the minute that began then; None where it has no data, or some that come to no finite number."""
         with self._moto.lock:
-            for each in reversed(self._backends[self._region].metric_data):
-                at = (
-                    each.timestamp.astimezone(datetime.UTC).replace(tzinfo=None)
-                    if each.timestamp.tzinfo
-                    else each.timestamp
-                )
-                if at < stop:
-                    break
-                if not first <= at < last or (each.namespace, each.name) != (namespace, name):
-                    continue
-                if {one.name: one.value for one in each.dimensions} == dimensions:
-                    found.append(_statistics(each))
-        return _of(statistic, found) if found else None
+            there = self._minutes.get((namespace, name, int(begin // MINUTE)), [])
+            found = [_statistics(each) for each in there if _dimensions(each) == dimensions]
+        value = _of(statistic, found) if found else math.nan
+        return value if math.isfinite(value) else None
 
     def keeps(self, call: Call) -> bool:
         return call.action() == "PutMetricData"
@@ -191,7 +182,9 @@ class MetricStore:
         if len(young) < len(entries):
             self._journal.write_anew(young)
         for each in young:
-            self._backends[each["region"]].metric_data.append(_datum(each))
+            datum = _datum(each)
+            self._backends[each["region"]].metric_data.append(datum)
+            self._remember(each["region"], [datum])
         for region in {each["region"] for each in young}:
             self._kept[region] = len(self._backends[region].metric_data)
 
@@ -201,7 +194,17 @@ class MetricStore:
     def _keep(self, region: str) -> None:
         new = self._backends[region].metric_data[self._kept.get(region, 0) :]
         self._journal.add([{"region": region, **_described(each)} for each in new])
+        self._remember(region, new)
         self._kept[region] = len(self._backends[region].metric_data)
+
+    def _remember(self, region: str, data: Sequence[Any]) -> None:
+        for each in data if region == self._region else ():
+            key = (each.namespace, each.name, int(_aware(each.timestamp).timestamp() // MINUTE))
+            self._minutes.setdefault(key, []).append(each)
+
+
+def _dimensions(datum: Any) -> dict[str, str]:
+    return {each.name: each.value for each in datum.dimensions}
 
 
 def _statistics(datum: Any) -> tuple[float, float, float, float]:
@@ -232,17 +235,21 @@ def _datum(given: Document) -> Any:
 
 
 def _described(datum: Any) -> Document:
-    at = datum.timestamp if datum.timestamp.tzinfo else datum.timestamp.replace(tzinfo=datetime.UTC)
     common = {
         "namespace": datum.namespace,
         "name": datum.name,
         "unit": datum.unit,
-        "time": at.timestamp(),
+        "time": _aware(datum.timestamp).timestamp(),
         "dimensions": [{"Name": each.name, "Value": each.value} for each in datum.dimensions],
     }
     if hasattr(datum, "value"):
         return {**common, "value": datum.value}
     return {**common, "statistics": [datum.min, datum.max, datum.sample_count, datum.sum]}
+
+
+def _aware(at: datetime.datetime) -> datetime.datetime:
+    """moto's times say nothing of their zone where they are UTC's."""
+    return at if at.tzinfo else at.replace(tzinfo=datetime.UTC)
 
 
 def _utc(epoch: float) -> datetime.datetime:

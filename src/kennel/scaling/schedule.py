@@ -87,9 +87,14 @@ def parsed(expression: str, timezone: str = "UTC") -> Schedule:
 
 
 def due(schedule: Schedule, begin: float, since: float, start: float | None = None, end: float | None = None) -> bool:
-    """Whether the minute that begins at `begin` is one of its. since: when it was made; start, end: its own bounds."""
+    """Whether the minute that begins at `begin` is one of its. since: when it was made; start, end: its own bounds.
+
+    What recurs is due at its start too, and then as it recurs.
+    """
     if (start is not None and begin + MINUTE <= start) or (end is not None and begin >= end):
         return False
+    if start is not None and begin <= start and not isinstance(schedule, Once):
+        return True
     return schedule.due(begin, since if start is None else start)
 
 

@@ -28,6 +28,8 @@ IN_BELOW = 0.9
 COOLDOWN_S = 300
 """Application Auto Scaling's own for SageMaker's variants, where a policy names none."""
 IN_AT_MOST = 1
+COUNTABLE = 1e15
+"""Instances, either way: floats are exact so far, and no maximum is as large."""
 Kind = Literal["out", "in", "bounds", "held"]
 Code = Literal[
     "", "AlreadyAtMaxCapacity", "AlreadyAtMinCapacity", "AlreadyAtDesiredCapacity", "AutoScalingAnticipatedFlapping"
@@ -210,6 +212,6 @@ def _in(target: Target, values: Sequence[float | None], count: int, falling: Seq
 
 def proportional(count: int, value: float, target: float) -> int:
     """Instances that bring the metric to its target, or just below it. Counts stay exact where floats would not be."""
-    exact = count * value / target
+    exact = max(-COUNTABLE, min(count * value / target, COUNTABLE))
     nearest = round(exact)
     return nearest if abs(exact - nearest) <= 1e-9 * max(1.0, exact) else math.ceil(exact)

@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 
 from kennel.scaling.alarms import Rule, State
 
-UNCHECKED = "Unchecked: Initial alarm creation"
-
 
 def alarm_name(resource: str, kind: str, identity: str) -> str:
     """kind: AlarmHigh or AlarmLow; identity: a UUID."""

@@ -11,7 +11,7 @@ from kennel.local.errors import Refused
 from kennel.local.hosting import meter
 from kennel.local.parts import Document, House, Monitoring, Operation
 from kennel.local.scaling import book as kept
-from kennel.local.scaling.alarms import report
+from kennel.local.scaling.alarms import remove, report
 from kennel.local.scaling.book import Book
 from kennel.scaling import Decision, settled, step, words
 from kennel.scaling.schedule import due, parsed
@@ -76,10 +76,30 @@ class Loop:
                 if target["Change"] and self._settle(target):
                     self._book.keep(target)
 
+    def forget_orphans(self) -> None:
+        """Of endpoints that went, or began to, while nobody was there to be told."""
+        with self._lock:
+            for target in self._book.all():
+                if self._living(target) is None:
+                    self.forget(target)
+
+    def forget(self, target: Document) -> None:
+        for policy in target["Policies"].values():
+            remove(self._monitoring, policy, self._house.clock.now())
+        self._book.remove(target["ResourceId"])
+
     def described(self, target: Document) -> Document:
         """The endpoint, as DescribeEndpoint tells it. Raises Refused."""
         endpoint, _ = kept.variant_of(target["ResourceId"])
         return self._hosting["DescribeEndpoint"]({"EndpointName": endpoint})
+
+    def _living(self, target: Document) -> Document | None:
+        """The same; None where there is no such endpoint, or soon will not be: nothing ends a deletion."""
+        try:
+            endpoint = self.described(target)
+        except Refused:
+            return None
+        return None if endpoint["EndpointStatus"] == "Deleting" else endpoint
 
     def _settle_when_done(self) -> None:
         """Activities end when the endpoint is there, not a minute later."""
@@ -94,8 +114,11 @@ class Loop:
 
     def _minute(self, target: Document, begin: float) -> None:
         self._settle(target)
+        endpoint = self._living(target)
+        if endpoint is None:
+            self.forget(target)
+            return
         self._scheduled(target, begin)
-        endpoint = self.described(target)
         rules, scaler = kept.rules_of(target), kept.scaler_of(target)
         count, changing = desired(target, endpoint), bool(target["Change"]) or endpoint["EndpointStatus"] != "InService"
         decision: Decision | None = None

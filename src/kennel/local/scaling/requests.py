@@ -13,6 +13,8 @@ from kennel.scaling.schedule import parsed
 RESOURCE = re.compile(r"endpoint/([a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,62})/variant/([a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,62})")
 METRIC = "SageMakerVariantInvocationsPerInstance"
 BURSTABLE = "ml.t2."
+LEAST_VALUE, MOST_VALUE = 8.515920e-109, 1.174271e108
+"""AWS's own bounds of a TargetValue."""
 MOST_POLICIES, MOST_ACTIONS = 50, 200
 
 
@@ -50,8 +52,8 @@ def check_policy(request: Document, others: Iterable[Document]) -> None:
         raise invalid(f"The local AWS does not have {kind}; use PolicyType TargetTrackingScaling")
     if config is None:
         raise invalid("TargetTrackingScalingPolicyConfiguration must be specified for TargetTrackingScaling")
-    if not config["TargetValue"] > 0:
-        raise invalid("TargetValue must be greater than 0")
+    if not LEAST_VALUE <= config["TargetValue"] <= MOST_VALUE:  # nor where it is no number
+        raise invalid(f"TargetValue must be from {LEAST_VALUE} to {MOST_VALUE}, not {config['TargetValue']}")
     if any(config.get(name, 0) < 0 for name in ("ScaleInCooldown", "ScaleOutCooldown")):
         raise invalid("Cooldown must be greater than or equal to 0")
     _check_metric(config)

@@ -66,7 +66,9 @@ class Scaling:
         }
 
     def resume(self) -> None:
-        """Targets of endpoints that went while nobody looked go too; changes under way are settled as they end."""
+        """Targets of endpoints that are no more, or are being deleted, go (a server may be killed before `deleted` is
+        called); a change that was under way is settled as the endpoint comes to its end."""
+        self._loop.forget_orphans()
         self._loop.start()
 
     def close(self) -> None:
@@ -93,7 +95,7 @@ class Scaling:
         with self._lock:
             for target in self._book.all():
                 if variant_of(target["ResourceId"])[0] == endpoint:
-                    self._forget(target)
+                    self._loop.forget(target)
 
     def _register(self, request: Document) -> Document:
         requests.check_identity(request)
@@ -116,7 +118,7 @@ class Scaling:
 
     def _deregister(self, request: Document) -> Document:
         with self._lock:
-            self._forget(self._known(request))
+            self._loop.forget(self._known(request))
         return {}
 
     def _put_policy(self, request: Document) -> Document:
@@ -231,11 +233,6 @@ class Scaling:
             raise Refused("TooManyTagsException", told, more=more)
         target["Tags"] = merged
 
-    def _forget(self, target: Document) -> None:
-        for policy in target["Policies"].values():
-            alarms.remove(self._monitoring, policy, self._house.clock.now())
-        self._book.remove(target["ResourceId"])
-
     def _new_target(self, request: Document) -> Document:
         house = self._house
         return {
@@ -293,9 +290,11 @@ class Scaling:
         return [{"AlarmName": name, "AlarmARN": self._house.arn(f"alarm:{name}", "cloudwatch")} for name in there]
 
     def _instance_type(self, resource: str) -> str:
-        """Raises Refused where there is no such variant."""
+        """Raises Refused where there is no such variant, or soon will not be."""
         endpoint, name = variant_of(resource)
         found = self._hosting.variant(endpoint, name)
+        if self._loop.described({"ResourceId": resource})["EndpointStatus"] == "Deleting":
+            raise invalid(f"The endpoint {endpoint} is being deleted.")
         if found is None:
             raise invalid(f"Could not find production variant {name} of the endpoint {endpoint}.")
         return found.instance_type
