@@ -200,8 +200,8 @@ class Latencies:
     def _failures(self, course: Course, at: Counts, tails: Floats) -> tuple[Floats, Floats, Floats]:
         """(all that failed, of them refused, on demand)."""
         front, arrivals = self.world.front, self.trace.counts[at] / MINUTE
-        late = (course.admitted - course.dropped) * tails[:, self._limit]
         if front is None:
+            late = (course.admitted - course.dropped) * tails[:, self._limit]
             longest = np.minimum(course.before, course.after) >= FULL * self.world.answer_s
             late = np.where(longest, self._too_late(course, arrivals), late)
             nothing = np.zeros(len(late))
@@ -209,8 +209,11 @@ class Latencies:
         load = arrivals * np.minimum(_means(tails), front.timeout_s)
         full = np.maximum(_full(front.concurrency, load), self._queue_full(course, arrivals))
         refused = course.refused + course.admitted * full
+        # late can only be who was let in
+        late = np.maximum(course.admitted * (1 - full) - course.dropped, 0) * tails[:, self._limit]
+        failed = np.minimum(late + refused + course.dropped, course.admitted + course.refused)
         beyond = queueing.erlang_b(np.full(len(load), front.provisioned), load) if front.provisioned else 1.0
-        return late + refused + course.dropped, refused, course.admitted * beyond
+        return failed, refused, course.admitted * beyond
 
     def _too_late(self, course: Course, arrivals: Floats) -> Floats:
         """Where the queue is as long as anybody waits, those that are served last have little time left: of waits that
