@@ -98,7 +98,7 @@ def test_counts_stay_within_their_bounds_and_requests_are_never_lost(
 def test_more_instances_are_never_worse(counts: list[int], instances: int) -> None:
     fewer, more = (outcome(of(counts), MISSION, (n, n)) for n in (instances, instances + 1))
     assert more.failed_count <= fewer.failed_count + 1e-6
-    assert more.goal_latency <= fewer.goal_latency * 1.001
+    assert not more.goal_latency > fewer.goal_latency * 1.001  # NaN where nothing came
     assert more.missed <= fewer.missed
 
 

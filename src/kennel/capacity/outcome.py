@@ -50,9 +50,9 @@ class Outcome:
     minute; the last ones are those that found every provisioned instance busy.
 
     goal_s, goal_latency: the goal's percentile of all requests, where those that failed take for ever; minute_s and
-    latency are of those that were answered. instance_hours: paid for. flaps: changes against the direction of the one
-    before, within 30 minutes of its end. missed: minutes above the goal. recovery: minutes from the first of those
-    until the goal is met for 5 minutes on end, of the longest such time.
+    latency are of those that were answered; NaN where there is none. instance_hours: paid for. flaps: changes against
+    the direction of the one before, within 30 minutes of its end. missed: minutes above the goal. recovery: minutes
+    from the first of those until the goal is met for 5 minutes on end, of the longest such time.
     """
 
     course: Course
@@ -124,13 +124,14 @@ class Latencies:
         )
         answered /= max(float((course.admitted * told.within).sum()), NOBODY)
         everybody /= max(float(self.trace.counts.sum()), NOBODY)
-        p50, p95, p99 = (float(queueing.quantiles(answered, share)) for share in SHARES)
+        anybody, answers = self.trace.counts.any(), float((course.admitted * told.within).sum()) > NOBODY
+        p50, p95, p99 = (float(queueing.quantiles(answered, share)) if answers else math.nan for share in SHARES)
         return Outcome(
             course=course,
             minute_s=told.seconds[:, :-1],
             goal_s=told.seconds[:, -1],
             latency=(p50, p95, p99),
-            goal_latency=float(queueing.quantiles(everybody, self.goal.share)),
+            goal_latency=float(queueing.quantiles(everybody, self.goal.share)) if anybody else math.nan,
             failed=told.failed,
             refused=told.refused,
             on_demand=told.on_demand,
