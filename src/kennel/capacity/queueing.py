@@ -12,6 +12,7 @@ One queue for all instances: the router gives a request to the instance with the
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -37,9 +38,12 @@ class Queue:
     most_s: Floats
 
 
+@functools.cache
 def grid() -> Floats:
-    """Seconds, at which tails are known; evenly on a logarithmic scale."""
-    return np.geomspace(GRID_LOW, GRID_HIGH, GRID_POINTS, dtype=np.float64)
+    """Seconds, at which tails are known; evenly on a logarithmic scale. One array for all, so nobody writes to it."""
+    marks: Floats = np.geomspace(GRID_LOW, GRID_HIGH, GRID_POINTS, dtype=np.float64)
+    marks.flags.writeable = False
+    return marks
 
 
 def erlang_b(servers: NDArray[np.int64], load: Floats) -> Floats:
