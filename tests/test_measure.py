@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import threading
 import time
 from pathlib import Path
@@ -146,6 +147,8 @@ def test_what_was_ended_before_anything_was_known_is_no_measurement() -> None:
     [
         ({"most_per_s": 0}, "most_per_s"),
         ({"most_per_s": "Infinity"}, "most_per_s"),
+        ({"most_per_s": 1e-300}, "most_per_s"),
+        ({"alone_ms": [1e-300] * 14}, "alone_ms"),
         ({"alone_ms": []}, "alone_ms"),
         ({"alone_ms": [1e12] * 14}, "alone_ms"),
         ({"format": 2}, "format"),
@@ -168,4 +171,8 @@ def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text("{" * 1000)
     with pytest.raises(DataError, match="is no measurement"):
         measured.read(tmp_path / "m.json")
+    os.mkfifo(tmp_path / "pipe.json")
+    for path in (tmp_path / "pipe.json", Path("/dev/zero")):
+        with pytest.raises(DataError, match="cannot read"):
+            measured.read(path)
     assert Measured.model_fields["format"].default == 1

@@ -62,6 +62,29 @@ def test_nothing_and_far_too_much_have_pages_too(counts: list[int]) -> None:
         assert "unknown price" in words
 
 
+def test_where_nothing_came_no_latency_is_told() -> None:
+    import numpy as np
+
+    shown = view(Trace("t", np.zeros(30, np.int64)), swept=True)
+    assert "Nothing came, so nothing was slow." in scaling.sentences(shown)
+    assert math.isnan(shown.case.outcome.goal_latency)
+    assert shown.case.meets(GOAL)
+    assert "– p99" in checked(scaling.page(shown)).words
+    assert len(scaling.table(shown)) <= 4  # all settings are alike
+
+
+def test_what_was_wanted_too_late_was_not_reached_and_without_a_latency_there_is_no_plot_of_it() -> None:
+    import numpy as np
+
+    shown = view(Trace("t", np.full(6, 100_000)), swept=True)
+    assert shown.case.outcome.course.wanted.max() == 3
+    assert "1 to 3 instances were allowed, 1 were reached" in scaling.sentences(shown)
+    words = checked(scaling.page(shown)).words
+    assert "by cost, every setting" not in words
+    assert f"{shown.case.outcome.failed_count:,.0f} failed" in words
+    assert shown.case.outcome.failed_count > 100_000
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_of_traces_cannot_become_markup(name: str) -> None:
     trace = replace(drawn(Wanted("steady", minutes=10), 1), name=name)

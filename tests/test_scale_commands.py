@@ -53,6 +53,11 @@ def test_a_trace_is_simulated_for_machines(tmp_path: Path) -> None:
     assert {each["setting"] for each in found["others"]} == {"always 1", "always 3"}
 
 
+def test_any_part_of_an_hour_is_simulated(tmp_path: Path) -> None:
+    done = kennel("scale", "simulate", "--hours", "0.33333333333", "--json", cwd=tmp_path)
+    assert len(json.loads(done.stdout)["minutes"]["requests"]) == 20
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -67,6 +72,10 @@ def test_a_trace_is_simulated_for_machines(tmp_path: Path) -> None:
         (["--target", "0"], "a target is"),
         (["--service-ms", "nan"], "a service time is"),
         (["--base", "inf"], "base is not within"),
+        (["--service-ms", "0"], "a service time is"),
+        (["--concurrency", "0"], "an instance works on 1 to"),
+        (["--executions", "0"], "a function's concurrency is 1 to"),
+        (["--trace", "/dev/zero"], "cannot read /dev/zero"),
     ],
 )
 def test_what_cannot_be_simulated_is_told_in_one_line(arguments: list[str], said: str, tmp_path: Path) -> None:

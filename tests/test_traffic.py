@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,9 @@ def test_json_lines_are_read_too(tmp_path: Path) -> None:
         ("t.jsonl", '{"minute": true, "invocations": 1}', "minute is not a whole number"),
         ("t.jsonl", '{"minute": 0, "invocations": null}', "invocations is not a whole number"),
         ("t.jsonl", '{"timestamp": [], "invocations": 1}', "timestamp is neither"),
+        ("t.jsonl", f'{{"timestamp": {"9" * 400}}}', "timestamp is neither"),
+        ("t.jsonl", f'{{"minute": {"9" * 400}, "invocations": 1}}', "minute is not a whole number"),
+        ("t.jsonl", f'{{"minute": 0, "invocations": {"9" * 400}}}', "invocations is not a whole number"),
         ("t.jsonl", "[" * 900, "line 1 is not JSON"),
     ],
 )
@@ -85,6 +89,13 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
         file.truncate(traffic.MOST_BYTES + 1)
     with pytest.raises(DataError, match="larger than 64 MB"):
         read(tmp_path / "large.csv")
+
+
+def test_what_never_ends_or_never_begins_is_no_trace(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for path in (tmp_path / "pipe.csv", Path("/dev/zero"), tmp_path):
+        with pytest.raises(DataError, match="cannot read"):
+            read(path)
 
 
 @given(st.text(max_size=200))

@@ -1,7 +1,9 @@
 """Files on disk: atomic writes, the cache's folder, digests. No knowledge of what is in them."""
 
+import errno
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -42,6 +44,16 @@ def forget_drafts(path: Path) -> None:
     """Remove what a process that was killed inside `write_atomically(path, …)` left. For files with one writer only."""
     for draft in path.parent.glob(f".{path.name}.*"):
         draft.unlink(missing_ok=True)
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """At most one byte more than `most`, of a plain file only: a device never ends, a pipe may never begin. Raises
+    OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Not a plain file")
+        return file.read(most + 1)
 
 
 def sha256_of(path: Path) -> str:

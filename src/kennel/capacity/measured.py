@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kennel.capacity.service import MOST_AT_A_TIME, Service, middles
 from kennel.errors import DataError
-from kennel.files import write_atomically
+from kennel.files import read_bounded, write_atomically
 
 MOST_BYTES = 2**20
 REMEDY = "Make one: kennel scale measure --artifact OUT"
@@ -17,7 +17,7 @@ SAFETY = 0.5
 """AWS's own advice to begin with, in "Load testing your auto scaling configuration" of SageMaker's guide."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Milliseconds = Annotated[float, Field(gt=0, le=900_000, allow_inf_nan=False)]
+Milliseconds = Annotated[float, Field(ge=0.01, le=900_000, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -75,7 +75,7 @@ class Measured(Part):
     goal_ms: Positive
     alone_ms: Annotated[tuple[Milliseconds, ...], Field(min_length=len(middles()), max_length=len(middles()))]
     alone_requests: int
-    most_per_s: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+    most_per_s: Annotated[float, Field(ge=1e-3, le=1e6, allow_inf_nan=False)]
     steps: Annotated[tuple[Row, ...], Field(max_length=100)]
     knee_per_s: Positive | None
     found: bool
@@ -100,9 +100,10 @@ def write(measured: Measured, path: Path) -> None:
 def read(path: Path) -> Measured:
     """Raises DataError in one line."""
     try:
-        if path.stat().st_size > MOST_BYTES:
+        content = read_bounded(path, MOST_BYTES)
+        if len(content) > MOST_BYTES:
             raise DataError(f"{path} is too large for a measurement", REMEDY)
-        return Measured.model_validate_json(path.read_bytes())
+        return Measured.model_validate_json(content)
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror})", REMEDY) from error
     except ValidationError as error:

@@ -50,9 +50,9 @@ class Outcome:
     minute; the last ones are those that found every provisioned instance busy.
 
     goal_s, goal_latency: the goal's percentile of all requests, where those that failed take for ever; minute_s and
-    latency are of those that were answered. instance_hours: paid for. flaps: changes against the direction of the one
-    before, within 30 minutes of its end. missed: minutes above the goal. recovery: minutes from the first of those
-    until the goal is met for 5 minutes on end, of the longest such time.
+    latency are of those that were answered; NaN where there is none. instance_hours: paid for. flaps: changes against
+    the direction of the one before, within 30 minutes of its end. missed: minutes above the goal. recovery: minutes
+    from the first of those until the goal is met for 5 minutes on end, of the longest such time.
     """
 
     course: Course
@@ -124,13 +124,14 @@ class Latencies:
         )
         answered /= max(float((course.admitted * told.within).sum()), NOBODY)
         everybody /= max(float(self.trace.counts.sum()), NOBODY)
-        p50, p95, p99 = (float(queueing.quantiles(answered, share)) for share in SHARES)
+        anybody, answers = self.trace.counts.any(), float((course.admitted * told.within).sum()) > NOBODY
+        p50, p95, p99 = (float(queueing.quantiles(answered, share)) if answers else math.nan for share in SHARES)
         return Outcome(
             course=course,
             minute_s=told.seconds[:, :-1],
             goal_s=told.seconds[:, -1],
             latency=(p50, p95, p99),
-            goal_latency=float(queueing.quantiles(everybody, self.goal.share)),
+            goal_latency=float(queueing.quantiles(everybody, self.goal.share)) if anybody else math.nan,
             failed=told.failed,
             refused=told.refused,
             on_demand=told.on_demand,
@@ -200,8 +201,8 @@ class Latencies:
     def _failures(self, course: Course, at: Counts, tails: Floats) -> tuple[Floats, Floats, Floats]:
         """(all that failed, of them refused, on demand)."""
         front, arrivals = self.world.front, self.trace.counts[at] / MINUTE
-        late = (course.admitted - course.dropped) * tails[:, self._limit]
         if front is None:
+            late = (course.admitted - course.dropped) * tails[:, self._limit]
             longest = np.minimum(course.before, course.after) >= FULL * self.world.answer_s
             late = np.where(longest, self._too_late(course, arrivals), late)
             nothing = np.zeros(len(late))
@@ -209,8 +210,11 @@ class Latencies:
         load = arrivals * np.minimum(_means(tails), front.timeout_s)
         full = np.maximum(_full(front.concurrency, load), self._queue_full(course, arrivals))
         refused = course.refused + course.admitted * full
+        # late can only be who was let in
+        late = np.maximum(course.admitted * (1 - full) - course.dropped, 0) * tails[:, self._limit]
+        failed = np.minimum(late + refused + course.dropped, course.admitted + course.refused)
         beyond = queueing.erlang_b(np.full(len(load), front.provisioned), load) if front.provisioned else 1.0
-        return late + refused + course.dropped, refused, course.admitted * beyond
+        return failed, refused, course.admitted * beyond
 
     def _too_late(self, course: Course, arrivals: Floats) -> Floats:
         """Where the queue is as long as anybody waits, those that are served last have little time left: of waits that

@@ -12,6 +12,7 @@ One queue for all instances: the router gives a request to the instance with the
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -37,9 +38,12 @@ class Queue:
     most_s: Floats
 
 
+@functools.cache
 def grid() -> Floats:
-    """Seconds, at which tails are known; evenly on a logarithmic scale."""
-    return np.geomspace(GRID_LOW, GRID_HIGH, GRID_POINTS, dtype=np.float64)
+    """Seconds, at which tails are known; evenly on a logarithmic scale. One array for all, so nobody writes to it."""
+    marks: Floats = np.geomspace(GRID_LOW, GRID_HIGH, GRID_POINTS, dtype=np.float64)
+    marks.flags.writeable = False
+    return marks
 
 
 def erlang_b(servers: NDArray[np.int64], load: Floats) -> Floats:
@@ -74,14 +78,18 @@ def queue(arrivals_s: Floats, instances: NDArray[np.int64], service: Service, ro
 
 def tails(queues: Queue, service: Service, extra_s: float = 0.0) -> Floats:
     """[..., grid]: chance that an answer takes longer than each of the grid's seconds. extra_s: before and after."""
-    chance, wait, at = queues.chance[..., None], queues.wait_s[..., None], grid() - extra_s
-    over = np.minimum(np.exp(-queues.most_s / queues.wait_s)[..., None], 1 - 1e-9)
-    found = np.zeros((*queues.chance.shape, GRID_POINTS))
+    shape = queues.chance.shape
+    each = [np.broadcast_to(values, shape).ravel() for values in (queues.chance, queues.wait_s, queues.most_s)]
+    rows, where = np.unique(np.stack(each, -1), axis=0, return_inverse=True)  # many minutes are alike
+    chance, wait, most, at = rows[:, :1], rows[:, 1:2], rows[:, 2:], grid() - extra_s
+    over = np.minimum(np.exp(-most / wait), 1 - 1e-9)
+    found = np.zeros((len(rows), GRID_POINTS))
     for seconds, share in zip(service.seconds, service.shares, strict=True):
-        left = at - seconds
-        waits = np.maximum(np.exp(-np.maximum(left, 0) / wait) - over, 0) / (1 - over)
-        found += share * np.where(left < 0, 1.0, chance * waits)
-    return found
+        soon = int(np.searchsorted(at, seconds))
+        found[:, :soon] += share
+        found[:, soon:] += share * chance * np.maximum(np.exp((seconds - at[soon:]) / wait) - over, 0) / (1 - over)
+    told: Floats = found[where.ravel()].reshape(*shape, GRID_POINTS)
+    return told
 
 
 def behind(tail: Floats, fluid: Floats) -> Floats:

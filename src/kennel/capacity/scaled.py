@@ -8,7 +8,9 @@ The decisions are `kennel.scaling`'s own, the same code that scales in the local
 * The metric is what SageMaker documents for InvocationsPerInstance: each request that reaches the variant counts
   1/instances of the moment it came. A request that the function refuses never reaches it.
 * What comes in a minute comes evenly on average. What cannot be done in it waits for the next one, at most until
-  InvokeEndpoint's 60 s are over; behind a function at most as many wait as it has executions.
+  InvokeEndpoint's 60 s are over; behind a function at most as many wait as it has executions. One that has more of
+  them than its timeout's worth of work does not limit the queue: the endpoint does not know that nobody waits any
+  longer, and works on what the function gave up, so waits grow beyond its timeout, up to the 60 s.
 """
 
 from __future__ import annotations

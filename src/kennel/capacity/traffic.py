@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kennel.errors import DataError, SettingError
+from kennel.files import read_bounded
 
 Counts = NDArray[np.int64]
 Shape = Literal["steady", "spike", "day", "ramp", "on-off"]
@@ -118,9 +119,10 @@ def read(path: Path) -> Trace:
     Timestamps are epoch seconds or ISO 8601 (UTC where they name no zone), in any order; minute 0 is the first one's.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
+        content = read_bounded(path, MOST_BYTES)
+        if len(content) > MOST_BYTES:
             raise DataError(f"{path} is larger than {MOST_BYTES // 2**20} MB", "Sum it up: minute,invocations")
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = content.decode("utf-8-sig").splitlines()
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror})", f"Name a file: {FORMS}") from error
     except UnicodeDecodeError as error:
@@ -209,7 +211,7 @@ def _minute(number: int, row: Mapping[str, Any]) -> int:
 def _whole(number: int, name: str, value: Any, most: int) -> int:
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = math.nan
     if isinstance(value, bool) or not (0 <= found <= most and found == int(found)):
         raise ValueError(f"line {number}: {name} is not a whole number within 0 and {most}")
@@ -220,7 +222,7 @@ def _moment(number: int, value: Any) -> float:
     """Epoch seconds."""
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = _iso(value)
     if isinstance(value, bool) or not 0 <= found < 1e11:
         raise ValueError(f"line {number}: timestamp is neither epoch seconds nor ISO 8601")

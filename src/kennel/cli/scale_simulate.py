@@ -98,7 +98,7 @@ def simulate(
     bounds = least or settings.scaling.min, most or settings.scaling.max
     if bounds[1] < bounds[0]:
         raise SettingError(f"--max {bounds[1]} is less than --min {bounds[0]}", "Change one of them")
-    times = minutes_of(start), minutes_of(length), minutes_of(period), minutes_of(f"{hours}h")
+    times = minutes_of(start), minutes_of(length), minutes_of(period), round(hours * 60, 6)
     trace = _trace(trace_file, shape, (base, peak), times, seed)
     own = _setting(settings, target, out_cooldown, in_cooldown)
     goal = Goal(goal_ms / 1000, goal_percentile / 100)
@@ -130,8 +130,9 @@ def _service(measured: Path | None, ms: float | None, at_a_time: int | None, cv:
     from kennel.capacity.service import Service
 
     if measured is None:
-        chosen = Service.lognormal((ms or SERVICE_MS) / 1000, CV if cv is None else cv, at_a_time or AT_A_TIME)
-        return chosen, "assumed" if ms is None else "given"
+        given = (ms, SERVICE_MS), (cv, CV), (at_a_time, AT_A_TIME)
+        mean_ms, spread, many = (known if value is None else value for value, known in given)
+        return Service.lognormal(mean_ms / 1000, spread, int(many)), "assumed" if ms is None else "given"
     if ms is not None or at_a_time is not None or cv is not None:
         raise SettingError("--measured goes without --service-ms, --concurrency and --cv", "Leave them away")
     found = read(measured)
@@ -142,7 +143,8 @@ def _front(settings: Settings, executions: int | None) -> Front:
     from kennel.capacity.scaled import Front
 
     asked = settings.function
-    return Front(executions or asked.reserved or FUNCTION_EXECUTIONS, asked.provisioned, asked.timeout_s)
+    most = (asked.reserved or FUNCTION_EXECUTIONS) if executions is None else executions
+    return Front(most, asked.provisioned, asked.timeout_s)
 
 
 def _trace(
@@ -230,7 +232,7 @@ def _row(case: Case, name: str, view: View) -> tuple[str, ...]:
     found, cost = case.outcome, "?" if case.cost is None else f"{case.cost:.2f}"
     told = "met" if case.meets(view.goal) else "missed"
     figures = cost, f"{found.instance_hours:.1f}", ms(found.latency[0]), ms(found.latency[2])
-    return name, told, *figures, str(found.missed), f"{found.failed_count:.0f}", str(found.flaps)
+    return name, told, *figures, str(found.missed), f"{found.failed_count:,.0f}", str(found.flaps)
 
 
 def _figures(view: View) -> dict[str, Any]:

@@ -60,17 +60,23 @@ def page(view: View) -> str:
 def sentences(view: View) -> str:
     """The outcome in a few sentences."""
     outcome, goal = view.case.outcome, view.goal
-    most = int(outcome.course.wanted.max(initial=0))
+    most = int(outcome.course.serving.max(initial=0))
     many = f"{view.trace.counts.sum():,} requests in {view.trace.minutes / 60:.1f} hours"
     said = [f"{many}: {view.bounds[0]} to {view.bounds[1]} instances were allowed, {most} were reached."]
-    said.append(
-        f"The p{goal.share * 100:g} is {ms(outcome.goal_latency)}"
-        f" against a goal of {ms(goal.seconds)}, missed in {outcome.missed} of {view.trace.minutes} minutes"
-        + (f" and for {outcome.recovery} on end." if outcome.recovery > 1 else ".")
-    )
+    said.append(_held(outcome, goal, view.trace.minutes))
     said.append(f"{_share(outcome.failed_count, float(view.trace.counts.sum()))} fail; {_flapping(outcome)}.")
     said.append(f"Instances cost {usd(view.case.cost)}.")
     return " ".join(said)
+
+
+def _held(outcome: Outcome, goal: Goal, minutes: int) -> str:
+    if math.isnan(outcome.goal_latency):
+        return "Nothing came, so nothing was slow."
+    return (
+        f"The p{goal.share * 100:g} is {ms(outcome.goal_latency)}"
+        f" against a goal of {ms(goal.seconds)}, missed in {outcome.missed} of {minutes} minutes"
+        + (f" and for {outcome.recovery} on end." if outcome.recovery > 1 else ".")
+    )
 
 
 def swept(view: View, found: Case | None) -> str:
@@ -117,7 +123,9 @@ def course_plots(view: View) -> list[Markup]:
 
 
 def sweep_plots(view: View) -> list[Markup]:
-    found = [plots.pareto(view.cases, view.case, view.goal, best(view.cases, view.goal), frontier(view.cases))]
+    found = []
+    if any(math.isfinite(each.outcome.goal_latency) for each in view.cases):
+        found = [plots.pareto(view.cases, view.case, view.goal, best(view.cases, view.goal), frontier(view.cases))]
     for across in ("in_cooldown_s", "out_cooldown_s"):
         found += plots.heat(view.cases, view.case, view.goal, across)
     return found
@@ -172,7 +180,8 @@ def clock(seconds: float) -> str:
 
 def _rank(each: Case) -> tuple[float, int, float, int]:
     outcome = each.outcome
-    return round(outcome.instance_hours, 3), outcome.flaps, round(outcome.goal_latency, 4), outcome.missed
+    latency = 0.0 if math.isnan(outcome.goal_latency) else round(outcome.goal_latency, 4)
+    return round(outcome.instance_hours, 3), outcome.flaps, latency, outcome.missed
 
 
 def _share(part: float, whole: float) -> str:
