@@ -46,7 +46,7 @@ ALLOWED = """{"Version": "2012-10-17", "Statement": [
 
 def polyglot(shown: bytes, packed: bytes) -> bytes:
     """gzip that reads as one form packed, and with what its header holds as another where it is not unpacked."""
-    content = gzip.compress(packed)
+    content = gzip.compress(packed, mtime=0)  # each worker collects the same
     return content[:3] + bytes([16]) + content[4:10] + b"&" + shown + b"&z=\0" + content[10:]
 
 

@@ -250,7 +250,9 @@ def cloud(home: Path) -> Cloud:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
         tar.addfile(tarfile.TarInfo("model.json"))
-    made.client("s3").put_object(Bucket=ensure_bucket(made), Key="kennel/jobs/model.tar.gz", Body=archive.getvalue())
+    made.client("s3").put_object(
+        Bucket=ensure_bucket(made), Key="kennel/jobs/j/output/model.tar.gz", Body=archive.getvalue()
+    )
     return made
 
 
@@ -267,7 +269,7 @@ def deployed(cloud: Cloud) -> EndpointPlan:
         model="kennel-model-1",
         config="kennel-config-1",
         image=f"{cloud.account}.dkr.ecr.us-east-1.amazonaws.com/kennel-serving:latest",
-        artifact=f"s3://{cloud.bucket}/kennel/jobs/model.tar.gz",
+        artifact=f"s3://{cloud.bucket}/kennel/jobs/j/output/model.tar.gz",
         role=ensure(cloud, "endpoint"),
         instance_type="ml.m5.large",
         instances=1,
