@@ -94,6 +94,7 @@ def test_a_sessions_token_is_told_as_it_was_sent() -> None:
         ("HTTP_X_AMZ_TARGET", "SageMaker.DeleteEndpoint"),
         ("wsgi.input", io.BytesIO(b'{"EndpointName": "another"}')),
     ],
+    ids=["method", "address", "query", "host", "date", "target", "body"],  # no times: each worker collects the same
 )
 def test_whatever_is_altered_breaks_it(name: str, value: Any) -> None:
     request = signed("/?a=1", target="SageMaker.ListEndpoints")
