@@ -15,11 +15,9 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
-from moto.iam.access_control import PermissionResult
-from moto.s3 import models
-from moto.server import ThreadedMotoServer
 from urllib3 import HTTPResponse
 
+from fixtures_moto import moto_server
 from kennel.cloud import endpoint, registry, training, transfers, tuning
 from kennel.cloud.bucket import ensure_bucket
 from kennel.cloud.endpoint import EndpointPlan
@@ -46,18 +44,8 @@ DEPLOY = EndpointPlan(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """It speaks HTTP, and takes a policy that allows TLS only for one that allows nothing: it is told not to."""
-    bucket = vars(models)["FakeBucket"]
-    obeyed = bucket.get_permission
-
-    def permission(self: Any, *asked: str) -> Any:
-        return PermissionResult.NEUTRAL if b"SecureTransport" in (self.policy or b"") else obeyed(self, *asked)
-
-    bucket.get_permission = permission
-    served = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    served.start()
-    yield "http://{}:{}".format(*served.get_host_and_port())
-    served.stop()
+    with moto_server() as address:
+        yield address
 
 
 @pytest.fixture
