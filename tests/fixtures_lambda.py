@@ -200,9 +200,16 @@ def connected(environment: Mapping[str, str], service: str) -> Any:
     return session.client(service, endpoint_url=environment["AWS_ENDPOINT_URL"], config=config)
 
 
-def signed(method: str, url: str, service: str, environment: Mapping[str, str], body: bytes = b"") -> dict[str, str]:
-    """Headers by which any client of HTTP signs a request."""
-    request = AWSRequest(method, url, data=body)
+def signed(
+    method: str,
+    url: str,
+    service: str,
+    environment: Mapping[str, str],
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Headers by which any client of HTTP signs a request. headers: what it says besides."""
+    request = AWSRequest(method, url, data=body, headers=dict(headers or {}))
     keys = Credentials(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"])
     SigV4Auth(keys, service, environment["AWS_REGION"]).add_auth(request)
     return dict(request.headers.items())

@@ -614,7 +614,7 @@ class TestUrls:
         own = {"Origin": aws["AWS_ENDPOINT_URL"], "Sec-Fetch-Site": "same-origin"}
         assert httpx.post(url, headers=own, json={"answer": 1}).json() == 1
         api, target = aws["AWS_ENDPOINT_URL"], {"X-Amz-Target": "SageMaker.ListEndpoints"}
-        headers = signed("POST", f"{api}/", "sagemaker", aws, b"{}") | target
+        headers = signed("POST", f"{api}/", "sagemaker", aws, b"{}", target)
         assert httpx.post(api, headers={**own, **headers}, content=b"{}").status_code == 403
         assert httpx.post(api, headers=headers, content=b"{}").status_code == 200
         assert httpx.get(url, headers={"Host": "evil.example"}).status_code == 403

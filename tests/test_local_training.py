@@ -988,6 +988,9 @@ def test_a_key_that_is_a_file_and_a_folder_is_refused(tmp_path: Path) -> None:
         def list(self, bucket: str, prefix: str) -> Sequence[StoredObject]:
             return [StoredObject(key, 1, tmp_path / "x") for key in ("d/a", "d/a/b")]
 
+        def get(self, bucket: str, key: str) -> StoredObject:
+            return StoredObject(key, 1, tmp_path / "x")
+
     write(tmp_path / "x")
     with pytest.raises(DataMissing, match="d/a/b"):
         fetch(channel(uri="s3://bucket/d/"), False, tmp_path / "there", Both(tmp_path), 0, 1)
@@ -1088,7 +1091,8 @@ def test_why_a_job_failed_is_told_also_when_what_it_left_cannot_be_kept(
 
     monkeypatch.setattr(world.house.objects, "put", put)
     assert world.done("sh:exit 3")["FailureReason"].endswith("exit code: 3")
-    assert world.done("sh:true", "other")["FailureReason"] == "ClientError: The specified bucket does not exist"
+    reason = world.done("sh:true", "other")["FailureReason"]
+    assert reason == "ClientError: Artifact upload failed: The specified bucket does not exist"
 
 
 def test_a_full_disk_does_not_make_a_job_seem_to_run_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
