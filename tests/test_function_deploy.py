@@ -18,7 +18,6 @@ import pytest
 
 from kennel.cloud import function, teardown
 from kennel.cloud.function_requests import ALIAS, FunctionPlan, plan_of
-from kennel.cloud.iam import place_of, role_of
 from kennel.cloud.iam.apply import ensure
 from kennel.cloud.package import LONG_AGO, digest, package
 from kennel.cloud.prices import load
@@ -55,9 +54,12 @@ def connected(home: Path, **asked: Any) -> Cloud:
 
 @pytest.fixture
 def plan(cloud: Cloud, request: pytest.FixtureRequest) -> FunctionPlan:
-    """Of a function that this test has for itself."""
-    role = ensure(cloud, "function")
-    return replace(plan_of(cloud.settings, role, package()), name=f"F-{abs(hash(request.node.name)) % 10**9}")
+    """Of a function that this test has for itself, and a role that trusts Lambda for that function only."""
+    name = f"F-{abs(hash(request.node.name)) % 10**9}"
+    parts = {"function": {"name": name}, "roles": {"function": name}}
+    found = {part: getattr(cloud.settings, part).model_copy(update=update) for part, update in parts.items()}
+    own = replace(cloud, settings=cloud.settings.model_copy(update=found))
+    return plan_of(own.settings, ensure(own, "function"), package())
 
 
 def quiet(text: str) -> None:
@@ -175,11 +177,11 @@ class TestDeploying:
 
         def sleep(seconds: float) -> None:
             if not slept:
-                trust = json.dumps(role_of(place_of(cloud), "function").trust)
-                iam.create_role(RoleName="late", AssumeRolePolicyDocument=trust)
+                trust = iam.get_role(RoleName=plan.name)["Role"]["AssumeRolePolicyDocument"]
+                iam.create_role(RoleName="late", AssumeRolePolicyDocument=json.dumps(trust))
             slept.append(seconds)
 
-        late = replace(plan, role=plan.role.replace(cloud.settings.function_role, "late"), provisioned=0)
+        late = replace(plan, role=plan.role.replace(plan.name, "late"), provisioned=0)
         assert function.deploy(cloud, late, quiet, sleep).action == "created"
         assert slept[0] == 5
 
