@@ -89,7 +89,7 @@ def test_every_fault_of_the_account_is_found_where_it_is(found: tuple[Finding, .
     }
 
 
-def test_on_this_projects_own_roles_and_bucket_there_is_nothing_but_what_scaling_asks_for(
+def test_on_this_projects_own_roles_there_is_nothing_but_what_scaling_asks_for(
     state: State, found: tuple[Finding, ...]
 ) -> None:
     ours = [each for each in subjects(_cloud(state)) if each.name.startswith("kennel-")]
