@@ -14,7 +14,7 @@ from iam_cases import GET, ROLE, USER, A, Statement, allow, policy, trust, whom,
 from kennel.errors import PolicyError
 from kennel.iam.documents import Kind, parse
 from kennel.iam.evaluation import evaluate
-from kennel.iam.sizes import LIMITS, Place, check_size, size
+from kennel.iam.sizes import size
 from kennel.iam.values import Policies
 
 MOST_LINE = 300
@@ -185,24 +185,6 @@ def test_whatever_text_it_is_it_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(PolicyError) as refused:
         parse(text, "identity")
     assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize("place", LIMITS)
-def test_a_policy_may_be_as_long_as_iam_takes_and_no_longer(place: Place) -> None:
-    def filled(length: int) -> Any:
-        empty = size(policy(allow(Sid="")), place)
-        return policy(allow(Sid="x" * (length - empty)))
-
-    check_size([filled(LIMITS[place])], place)
-    with pytest.raises(PolicyError, match=rf"has {LIMITS[place] + 1:,} .* takes {LIMITS[place]:,}"):
-        check_size([filled(LIMITS[place] + 1)], place)
-
-
-def test_what_is_inline_counts_together() -> None:
-    half = policy(allow([f"s3:{'x' * 80}{number}" for number in range(13)]))
-    check_size([half], "user")
-    with pytest.raises(PolicyError, match="The user policy has"):
-        check_size([half, half], "user")
 
 
 def test_white_space_between_elements_does_not_count_and_a_bucket_counts_bytes() -> None:

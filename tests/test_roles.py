@@ -12,9 +12,10 @@ import pytest
 from kennel.cloud.bucket import wanted
 from kennel.cloud.iam import ACTORS, Actor, Place, Role, role_of, roles_of
 from kennel.cloud.iam.apply import check
-from kennel.cloud.iam.values import LONGEST_POLICY, LONGEST_TRUST, Statement, written
+from kennel.cloud.iam.values import Statement, written
 from kennel.errors import SettingError
 from kennel.iam.audit import Document, Subject, audit
+from kennel.iam.sizes import LIMITS
 from kennel.settings import Settings, parse
 
 GOLDEN = Path(__file__).parent / "golden" / "iam"
@@ -86,8 +87,8 @@ def test_the_buckets_settings_are_the_golden_ones() -> None:
 @pytest.mark.parametrize("actor", ACTORS)
 def test_iam_takes_them_even_with_long_names(actor: Actor) -> None:
     role = check(role_of(place(**LONG), actor))
-    assert len(written(role.policy)) <= LONGEST_POLICY
-    assert len(written(role.trust)) <= LONGEST_TRUST
+    assert len(written(role.policy)) <= LIMITS["role"]
+    assert len(written(role.trust)) <= LIMITS["trust"]
 
 
 def test_one_that_iam_would_not_take_is_told_before_it_is_sent() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,6 @@ from kennel.files import read_bounded
 
 Counts = NDArray[np.int64]
 Shape = Literal["steady", "spike", "day", "ramp", "on-off"]
-SHAPES: tuple[str, ...] = get_args(Shape)
 MINUTE = 60
 DAY = 1440
 MOST_MINUTES = 366 * DAY

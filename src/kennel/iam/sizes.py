@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Literal
 
-from kennel.errors import PolicyError
 from kennel.iam.values import Policy
 
 Place = Literal["managed", "user", "group", "role", "trust", "bucket", "session"]
@@ -28,14 +26,3 @@ def size(policy: Policy, place: Place = "managed") -> int:
     IAM leaves that out too is said nowhere."""
     text = json.dumps(policy, separators=(",", ":"), ensure_ascii=False)
     return len(text.encode()) if place == "bucket" else len(text)
-
-
-def check_size(policies: Iterable[Policy], place: Place) -> None:
-    """Raises PolicyError. Of what is inline, all that one user, group or role has has to be given."""
-    total = sum(size(each, place) for each in policies)
-    if total > LIMITS[place]:
-        unit, where = ("bytes", "S3") if place == "bucket" else ("characters", "IAM")
-        raise PolicyError(
-            f"The {place} policy has {total:,} {unit}, {where} takes {LIMITS[place]:,}",
-            "Name fewer resources, or more of them by one pattern",
-        )

@@ -19,7 +19,7 @@ from kennel.reports.page import BLUE, INK, MUTED, ORANGE, axes, svg
 POINTS = 1500
 WIDE, LEFT, RIGHT, LOW = 10.4, 0.6, 2.0, 2.2
 """Inches; what is right of a plot is for its legend."""
-GREEN, BAD, PALE = "#059669", "#b42318", "#cbd5e1"
+BAD, PALE = "#b42318", "#cbd5e1"
 Across = Literal["in_cooldown_s", "out_cooldown_s"]
 NAMES = {"in_cooldown_s": "scale-in cooldown, s", "out_cooldown_s": "scale-out cooldown, s"}
 

@@ -14,9 +14,10 @@ from typing import Any
 
 from kennel.aws.arns import partition_of
 from kennel.cloud.iam import Place, place_of, role_of
-from kennel.cloud.iam.values import LONGEST_POLICY, LONGEST_TRUST, Actor, Policy, Role, written
+from kennel.cloud.iam.values import Actor, Policy, Role, written
 from kennel.cloud.session import Cloud, told
 from kennel.errors import KennelError, SettingError
+from kennel.iam.sizes import LIMITS, size
 
 PROPAGATION_SECONDS = 10
 """IAM tells the rest of AWS of a new role some seconds later; until then SageMaker says it cannot assume it."""
@@ -147,10 +148,12 @@ def policy_name(cloud: Cloud) -> str:
 
 def check(role: Role) -> Role:
     """The role, if IAM would take it. Raises SettingError."""
-    sizes = ((role.policy, LONGEST_POLICY, "policy"), (role.trust, LONGEST_TRUST, "trust policy"))
-    for document, longest, what in sizes:
-        if (size := len(written(document))) > longest:
-            told = f"the {what} of {role.name} has {size} characters, and IAM takes {longest}"
+    for document, longest, what in (
+        (role.policy, LIMITS["role"], "policy"),
+        (role.trust, LIMITS["trust"], "trust policy"),
+    ):
+        if (found := size(document)) > longest:
+            told = f"the {what} of {role.name} has {found} characters, and IAM takes {longest}"
             raise SettingError(told, "Use shorter names in kennel.toml")
     return role
 
@@ -188,11 +191,11 @@ def _check_sum(difference: Difference) -> None:
     """What is allowed in other regions counts, too."""
     others = {name: document for name, document in (difference.found.policies if difference.found else {}).items()
               if difference.of_a_region(name)}  # fmt: skip
-    size = sum(len(written(each)) for each in (difference.role.policy, *others.values()))
-    if size > LONGEST_POLICY:
+    together = sum(map(size, (difference.role.policy, *others.values())))
+    if together > LIMITS["role"]:
         what = f"{difference.role.name} has no room for {difference.policy} beside {', '.join(sorted(others))}"
         remedy = f"Give this region a role of its own: [roles] {difference.role.actor} in its kennel.toml"
-        raise SettingError(f"{what}: {size} characters, and IAM takes {LONGEST_POLICY}", remedy)
+        raise SettingError(f"{what}: {together} characters, and IAM takes {LIMITS['role']}", remedy)
 
 
 def _looked(cloud: Cloud, name: str, policies: tuple[str, ...]) -> Found | None:

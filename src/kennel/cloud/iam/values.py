@@ -13,9 +13,6 @@ Condition = Mapping[str, Mapping[str, str | tuple[str, ...]]]
 Actor = Literal["training", "endpoint", "function", "instance", "deployer", "builder"]
 ACTORS: tuple[Actor, ...] = get_args(Actor)
 VERSION = "2012-10-17"
-LONGEST_POLICY = 10_240
-"""Characters of all inline policies of a role; IAM counts no white space. LONGEST_TRUST: of its trust policy."""
-LONGEST_TRUST = 2_048
 
 
 @dataclass(frozen=True, slots=True)

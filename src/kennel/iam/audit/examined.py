@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -14,10 +13,11 @@ from kennel.iam.audit.trusting import bucket_findings, trust_findings
 from kennel.iam.audit.unused import unused_findings
 from kennel.iam.audit.values import SEVERITIES, Document, Finding, Subject
 from kennel.iam.record import Call
+from kennel.iam.sizes import LIMITS, Place, size
 
-INLINE = {"role": 10240, "user": 2048, "group": 5120}
-MANAGED, TRUST, BUCKET, FUNCTION = 6144, 2048, 20480, 20480
-"""Characters, as IAM counts them: without whitespace outside of strings; inline policies all together."""
+INLINE: dict[str, Place] = {"role": "role", "user": "user", "group": "group"}
+WHOLE: dict[str, Place] = {"identity": "managed", "trust": "trust"}
+"""How long the inline policies of a subject may be together, and a document by what it is; all others as a bucket's."""
 PLACE = re.compile(r"arn:(aws[\w-]*):[\w-]+:([a-z]{2}(?:-[a-z]+)+-\d)?:(?:\d{12})?:")
 
 
@@ -92,16 +92,13 @@ def _malformed(known: Known, document: Document, why: str) -> Finding:
 def _sizes(known: Known) -> Iterator[Finding]:
     subject, own = known.subject, [each for each in known.subject.documents if each.policy is not None]
     inline = sum(_size(each) for each in own if each.of == "identity" and each.inline and not each.arn)
-    if (most := INLINE.get(subject.kind, MANAGED)) < inline:
+    if (most := LIMITS[INLINE.get(subject.kind, "managed")]) < inline:
         yield _too_big(known, "all inline policies", inline, most)
-    limits = {"identity": MANAGED, "trust": TRUST, "bucket": BUCKET, "function": FUNCTION}
     for each in own:
-        if (
-            (each.arn or each.of != "identity")
-            and ":iam::aws:" not in each.arn
-            and _size(each) > (most := limits.get(each.of, BUCKET))
-        ):
-            yield _too_big(known, each.name, _size(each), most)
+        place = WHOLE.get(each.of, "bucket")
+        ours = (each.arn or each.of != "identity") and ":iam::aws:" not in each.arn
+        if ours and _size(each, place) > LIMITS[place]:
+            yield _too_big(known, each.name, _size(each, place), LIMITS[place])
 
 
 def _too_big(known: Known, what: str, size: int, most: int) -> Finding:
@@ -110,8 +107,8 @@ def _too_big(known: Known, what: str, size: int, most: int) -> Finding:
     return Finding("too-big", "low", known.subject, what, "", str(size), risk, remedy)
 
 
-def _size(document: Document) -> int:
-    return len(json.dumps(document.policy, separators=(",", ":"), ensure_ascii=False))
+def _size(document: Document, place: Place = "managed") -> int:
+    return size(document.policy or {}, place)
 
 
 def _keys(known: Known) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from kennel.iam.audit.narrower import Known, called, recorded
+from kennel.iam.audit.narrower import Known, called
 from kennel.iam.audit.statements import Statement
 from kennel.iam.audit.values import Finding
 from kennel.iam.audit.wild import matches
@@ -55,8 +55,3 @@ def _instead(
 
 def _is(pattern: str, action: str) -> bool:
     return matches(pattern.lower(), action.lower())
-
-
-def proposal(known: Known, sid: str = "Recorded") -> tuple[dict[str, object], ...]:
-    """A whole policy's statements from a record: all that was called, and nothing else."""
-    return tuple(dict(each) for each in recorded(known, known.calls, sid))
