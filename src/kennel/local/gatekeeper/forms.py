@@ -26,8 +26,7 @@ def check(call: Call) -> None:
     """Raises Unknown."""
     if any(name.startswith("HTTP_X_MOTO") for name in call.headers):
         raise Unknown("headers for moto are not taken")
-    names = [name for name, _ in parse_qsl(call.query, keep_blank_values=True)]
-    if "AWSAccessKeyId" in names or "amazonaws.com" in unquote(call.query):
+    if "AWSAccessKeyId" in call.options() or "amazonaws.com" in unquote(call.query):
         raise Unknown("a query that names a caller or a region is not taken")
     if call.service == "s3":
         return
