@@ -182,6 +182,7 @@ def test_each_of_them_reads_in_one_way_without_its_second(account: Account) -> N
     assert account.ask("iam", "GET", "/?Action=ListUsers")[0] == 200
     assert account.ask("monitoring", "POST", "/", FORM, b"Action=ListMetrics")[0] == 200
     assert account.ask("s3", "GET", "/pictures?list-type=2")[0] == 200
+    assert account.ask("s3", "GET", "/pictures?list-type=2&prefix=s3.amazonaws.com")[0] == 200
 
 
 def test_what_a_body_holds_is_not_taken_for_members(account: Account) -> None:

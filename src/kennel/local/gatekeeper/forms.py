@@ -26,10 +26,12 @@ def check(call: Call) -> None:
     """Raises Unknown."""
     if any(name.startswith("HTTP_X_MOTO") for name in call.headers):
         raise Unknown("headers for moto are not taken")
-    if "AWSAccessKeyId" in call.options() or "amazonaws.com" in unquote(call.query):
-        raise Unknown("a query that names a caller or a region is not taken")
-    if call.service == "s3":
+    if "AWSAccessKeyId" in call.options():
+        raise Unknown("a query that names another caller is not taken")
+    if call.service == "s3":  # whose ARNs have no region, and whose prefixes may be called anything
         return
+    if "amazonaws.com" in unquote(call.query):
+        raise Unknown("a query from which moto would read a region is not taken")
     fits = _targeted if "HTTP_X_AMZ_TARGET" in call.headers else _queried
     if call.path != "/" or not fits(call, _names(call.query), _kind(call)):
         raise Unknown("the request is in none of the forms that the service is asked in")
