@@ -41,6 +41,7 @@ WORK = {
             "Action": ["ecr:Get*", "ecr:Batch*", "logs:*", "cloudwatch:PutMetricData"],
             "Resource": "*",
         },
+        {"Effect": "Allow", "Action": ["sagemaker:ListTrainingJobs", "sagemaker:StopTrainingJob"], "Resource": "*"},
     ],
 }
 ACCURACY = {"Name": "valid:accuracy", "Regex": "metric valid:accuracy=([0-9.]+)"}

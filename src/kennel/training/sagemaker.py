@@ -120,13 +120,15 @@ def _end_children() -> None:
 
 
 def _fail(contract: Contract, error: KennelError) -> None:
-    """Tell why: to the toolkit, which writes the failure file; or, in one of torchrun's processes, by ourselves."""
+    """Tell why: to the toolkit, which writes the failure file; or, in one of torchrun's processes, by ourselves.
+
+    Whichever fails first tells it, since torchrun ends the others then.
+    """
     from sagemaker_training.errors import ClientError
 
     if "RANK" not in os.environ:
         raise ClientError(str(error)) from error
-    if os.environ["RANK"] == "0":
-        contract.failure.write_text(str(error))
+    contract.failure.write_text(str(error))
     print(error, file=sys.stderr, flush=True)
     sys.exit(1)
 
