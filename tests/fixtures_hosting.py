@@ -6,11 +6,10 @@ import os
 import socket
 import subprocess
 import sys
-from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
 
-from kennel.errors import KennelError
-from kennel.local.parts import Runner, Work
+import fixtures_house
+from fixtures_house import exit_code
+from kennel.local.parts import Work
 
 SERVER = r"""
 import http.server, json, os, signal, socket, sys, threading, time
@@ -77,8 +76,7 @@ class Process:
         self.address = f"http://127.0.0.1:{port}"
 
     def exit_code(self) -> int | None:
-        code = self.process.poll()
-        return 128 - code if code is not None and code < 0 else code
+        return exit_code(self.process)
 
     def out_of_memory(self) -> bool:
         return False
@@ -90,28 +88,15 @@ class Process:
         self.process.kill()
 
     def close(self) -> None:
+        self.process.kill()
         self.process.wait()
 
 
-class Processes:
+class Processes(fixtures_house.Processes[Process]):
     """Implements parts.Runner and parts.Runners: the small server, whatever the image."""
-
-    name: Literal["process"] = "process"
-    interface = "lo"
-
-    def __init__(self) -> None:
-        self.started: list[Process] = []
-
-    def choose(self, image: str) -> Runner:
-        if image == "missing":
-            raise KennelError("there is no image missing", "Build it")
-        return self
 
     def hosts(self, count: int) -> list[str]:
         return ["127.0.0.1"]
-
-    def network(self, name: str) -> AbstractContextManager[str | None]:
-        return nullcontext()
 
     def start(self, work: Work) -> Process:
         with socket.socket() as probe:
@@ -124,10 +109,3 @@ class Processes:
             )
         self.started.append(Process(process, port, work))
         return self.started[-1]
-
-    def close(self) -> None:
-        for each in self.started:
-            each.kill()
-
-    def alive(self) -> list[Process]:
-        return [each for each in list(self.started) if each.exit_code() is None]

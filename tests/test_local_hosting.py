@@ -11,7 +11,7 @@ import tarfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,63 +26,16 @@ import pytest
 from botocore.awsrequest import HeadersDict
 
 from fixtures_hosting import Processes
+from fixtures_house import Book, house_in
 from kennel.aws import shapes
 from kennel.errors import ArtifactError
-from kennel.local.clock import FastClock, WallClock
-from kennel.local.errors import Refused, invalid
+from kennel.local.clock import FastClock
+from kennel.local.errors import Refused
 from kennel.local.hosting import Hosting, Limits
 from kennel.local.hosting.archive import unpack
 from kennel.local.hosting.meter import Meter
 from kennel.local.hosting.place import pause
-from kennel.local.parts import Changes, Clock, Document, House, Reply, StoredObject
-from kennel.local.tags import TagStore
-
-
-@dataclass
-class Folder:
-    """Implements parts.Objects."""
-
-    root: Path
-
-    def list(self, bucket: str, prefix: str) -> Sequence[StoredObject]:
-        raise NotImplementedError
-
-    def get(self, bucket: str, key: str) -> StoredObject:
-        path = self.root / bucket / key
-        if not path.is_file():
-            raise Refused("NoSuchKey", "The specified key does not exist.", 404)
-        return StoredObject(key, path.stat().st_size, path)
-
-    def put(self, bucket: str, key: str, source: Path) -> None:
-        raise NotImplementedError
-
-    def delete(self, bucket: str, key: str) -> None:
-        (self.root / bucket / key).unlink()
-
-
-@dataclass
-class Book:
-    """Implements parts.Logs, parts.CloudWatch and parts.Roles."""
-
-    lines: list[tuple[str, str, str]] = field(default_factory=list)
-    data: list[tuple[str, float, Mapping[str, str], str, float]] = field(default_factory=list)
-
-    def write(self, group: str, stream: str, lines: Sequence[tuple[float, str]]) -> None:
-        self.lines += [(group, stream, text) for _, text in lines]
-
-    def has(self, group: str, stream: str = "") -> bool:
-        return any(each[0] == group and stream in ("", each[1]) for each in self.lines)
-
-    def put(
-        self, namespace: str, name: str, value: float, dimensions: Mapping[str, str], unit: str, time: float
-    ) -> None:
-        assert namespace == "AWS/SageMaker"
-        self.data.append((name, value, dimensions, unit, time))
-
-    def check_assumable(self, role_arn: str, principal: str, source_arn: str = "") -> None:
-        if "nobody" in role_arn:
-            raise invalid(f"Could not assume role {role_arn}.")
-
+from kennel.local.parts import Clock, Document, House, Reply
 
 LIMITS = Limits(
     payload=1000, answer_s=20, ping_every_s=0.3, ping_s=5, look_every_s=0.1, drain_s=10, stop_s=5, backoff_s=0.1
@@ -192,22 +145,8 @@ def archive_of(path: Path, *members: tuple[str, bytes] | tarfile.TarInfo) -> Pat
 
 @contextmanager
 def world_in(home: Path, limits: Limits = LIMITS, clock: Clock | None = None) -> Iterator[World]:
-    runner, book, changes = Processes(), Book(), Changes()
-    house = House(
-        account="123456789012",
-        region="us-east-1",
-        home=home,
-        url="http://127.0.0.1:4600",
-        clock=clock or WallClock(),
-        objects=Folder(home / "s3"),
-        logs=book,
-        cloudwatch=book,
-        roles=book,
-        runners=runner,
-        changes=changes,
-        tags=TagStore(home / "tags", changes),
-        closing=threading.Event(),
-    )
+    runner, book = Processes(), Book()
+    house = house_in(home, runner, book, clock)
     hosting = Hosting(house, limits)
     hosting.resume()
     try:
@@ -657,10 +596,11 @@ def test_metrics_come_every_minute_also_zeros(home: Path) -> None:
         for _ in range(5):
             world.answer("dogs")
         world.invoke("dogs", b"status 400")
-        eventually(lambda: sum(value for name, value, *_ in world.book.data if name == "Invocations") == 6)
-        eventually(lambda: [value for name, value, *_ in world.book.data if name == "Invocations"][-1] == 0)
+        eventually(lambda: sum(value for _, name, value, *_ in world.book.data if name == "Invocations") == 6)
+        eventually(lambda: [value for _, name, value, *_ in world.book.data if name == "Invocations"][-1] == 0)
     sums: Counter[str] = Counter()
-    for name, value, dimensions, unit, at in world.book.data:
+    for namespace, name, value, dimensions, unit, at in world.book.data:
+        assert namespace == "AWS/SageMaker"
         assert dimensions == {"EndpointName": "dogs", "VariantName": "all"}
         assert at % 60 == 0
         assert unit == ("Microseconds" if "Latency" in name else "None")

@@ -10,24 +10,24 @@ import signal
 import subprocess
 import sys
 import tarfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
+import fixtures_house
+from fixtures_house import Book, Folder, exit_code, house_in
 from kennel.aws import shapes
 from kennel.errors import KennelError
 from kennel.local.clock import FastClock, WallClock
-from kennel.local.errors import Refused, invalid
+from kennel.local.errors import Refused
 from kennel.local.listed import listed
-from kennel.local.parts import Changes, Clock, Document, House, Runner, StoredObject, Work
-from kennel.local.tags import TagStore
+from kennel.local.parts import Clock, Document, House, StoredObject, Work
 from kennel.local.tail import CHUNK, Tail
 from kennel.local.training import TrainingJobs, states
 from kennel.local.training.channels import DataMissing, fetch, name_of, parted, shard
@@ -51,8 +51,7 @@ class Process:
         self.process, self.work = process, work
 
     def exit_code(self) -> int | None:
-        code = self.process.poll()
-        return 128 - code if code is not None and code < 0 else code
+        return exit_code(self.process)
 
     def out_of_memory(self) -> bool:
         return "OOM" in self.work.environment
@@ -70,25 +69,8 @@ class Process:
         self.process.wait()
 
 
-class Processes:
+class Processes(fixtures_house.Processes[Process]):
     """Implements parts.Runner and parts.Runners: `sh:…` and `py:…` in the environment variable SCRIPT."""
-
-    name: Literal["process"] = "process"
-    interface = "lo"
-
-    def __init__(self) -> None:
-        self.started: list[Process] = []
-
-    def choose(self, image: str) -> Runner:
-        if image == "missing":
-            raise KennelError("there is no image missing", "Build it")
-        return self
-
-    def hosts(self, count: int) -> list[str]:
-        return [f"127.0.0.{number}" for number in range(1, count + 1)]
-
-    def network(self, name: str) -> AbstractContextManager[str | None]:
-        return nullcontext()
 
     def start(self, work: Work) -> Process:
         if (work.image == "unstartable" and self.alive()) or work.image == "never":
@@ -102,73 +84,6 @@ class Processes:
             )
         self.started.append(Process(process, work))
         return self.started[-1]
-
-    def close(self) -> None:
-        for each in self.started:
-            each.close()
-
-    def alive(self) -> list[Process]:
-        return [each for each in list(self.started) if each.exit_code() is None]
-
-
-@dataclass
-class Folder:
-    """Implements parts.Objects. slow: prefixes, and the seconds that it takes to list what is below."""
-
-    root: Path
-    slow: dict[str, float] = field(default_factory=dict)
-
-    def list(self, bucket: str, prefix: str) -> Sequence[StoredObject]:
-        time.sleep(self.slow.get(prefix, 0))
-        if not (self.root / bucket).is_dir():
-            raise Refused("NoSuchBucket", "The specified bucket does not exist", 404)
-        paths = [path for path in (self.root / bucket).rglob("*") if path.is_file()]
-        found = [(path.relative_to(self.root / bucket).as_posix(), path) for path in paths]
-        return [StoredObject(key, path.stat().st_size, path) for key, path in sorted(found) if key.startswith(prefix)]
-
-    def get(self, bucket: str, key: str) -> StoredObject:
-        path = self.root / bucket / key
-        if not path.is_file():
-            raise Refused("NoSuchKey", "The specified key does not exist.", 404)
-        return StoredObject(key, path.stat().st_size, path)
-
-    def put(self, bucket: str, key: str, source: Path) -> None:
-        if not (self.root / bucket).is_dir():
-            raise Refused("NoSuchBucket", "The specified bucket does not exist", 404)
-        target = self.root / bucket / key
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-
-    def delete(self, bucket: str, key: str) -> None:
-        (self.root / bucket / key).unlink()
-
-
-@dataclass
-class Book:
-    """Implements parts.Logs, parts.CloudWatch and parts.Roles."""
-
-    lines: list[tuple[str, str, str]] = field(default_factory=list)
-    data: list[tuple[str, str, float, Mapping[str, str]]] = field(default_factory=list)
-
-    def write(self, group: str, stream: str, lines: Sequence[tuple[float, str]]) -> None:
-        self.lines += [(group, stream, text) for _, text in lines]
-        del self.lines[:-5000]
-
-    def has(self, group: str, stream: str = "") -> bool:
-        return any(each[0] == group and stream in ("", each[1]) for each in self.lines)
-
-    def put(
-        self, namespace: str, name: str, value: float, dimensions: Mapping[str, str], unit: str, time: float
-    ) -> None:
-        self.data.append((namespace, name, value, dimensions))
-
-    def check_assumable(self, role_arn: str, principal: str, source_arn: str = "") -> None:
-        assert principal == "sagemaker.amazonaws.com"
-        if "nobody" in role_arn:
-            raise invalid(f"Could not assume role {role_arn}.")
-
-    def texts(self) -> list[str]:
-        return [text for _, _, text in self.lines]
 
 
 @dataclass
@@ -275,22 +190,8 @@ def path_of(job: Document) -> list[str]:
 @contextmanager
 def world_in(home: Path, clock: Clock | None = None) -> Iterator[World]:
     (home / "s3/bucket").mkdir(parents=True, exist_ok=True)
-    runner, book, changes = Processes(), Book(), Changes()
-    house = House(
-        account="123456789012",
-        region="us-east-1",
-        home=home,
-        url="http://127.0.0.1:4600",
-        clock=clock or WallClock(),
-        objects=Folder(home / "s3"),
-        logs=book,
-        cloudwatch=book,
-        roles=book,
-        runners=runner,
-        changes=changes,
-        tags=TagStore(home / "tags", changes),
-        closing=threading.Event(),
-    )
+    runner, book = Processes(), Book()
+    house = house_in(home, runner, book, clock)
     jobs = TrainingJobs(house)
     jobs.resume()
     try:
@@ -352,7 +253,7 @@ def test_a_job_that_succeeds_leaves_its_model_its_output_its_log_and_its_metrics
     assert world.book.texts() == ["lr 0.1", "loss=2.5;", "loss=1.5;", "loss=nan;", "no end"]
     (where,) = {(group, stream) for group, stream, _ in world.book.lines}
     assert where == ("/aws/sagemaker/TrainingJobs", f"job/algo-1-{int(job['CreationTime'])}")
-    assert world.book.data == [
+    assert [each[:4] for each in world.book.data] == [
         ("/aws/sagemaker/TrainingJobs", "loss", value, {"TrainingJobName": "job"}) for value in (2.5, 1.5)
     ]
     assert job["TrainingStartTime"] <= job["TrainingEndTime"]
