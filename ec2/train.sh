@@ -117,7 +117,7 @@ check() {
     problem "no GPU answers nvidia-smi" "Take a machine with one and its driver, or say --no-gpu"
   for folder in "$DIR" "$(docker info --format '{{.DockerRootDir}}' 2>/dev/null)"; do
     [[ -d $folder ]] || continue
-    gb=$(($(df -Pk "$folder" | sed -n '$s/^.* \([0-9]*\) *[0-9-]*%.*$/\1/p') >> 20))
+    gb=$(($(df -k --output=avail "$folder" | tail -n 1) >> 20))
     ((gb >= DISK_GB)) || fail "$folder has $gb GB left, $DISK_GB are needed" "Take a larger disk, or say --disk-gb"
   done
   [[ -z $MAX_SECONDS ]] || beside limit
@@ -209,7 +209,7 @@ fetch_zip() {
 
 fetch_weights() {
   case $WEIGHTS in
-    auto) return ;;
+    auto | torchvision | npm | random) return ;;
     s3://*/) slowly aws s3 sync "$WEIGHTS" "$DIR/weights/" --only-show-errors ;;
     s3://*) slowly aws s3 cp "$WEIGHTS" "$DIR/weights/" --only-show-errors ;;
     *) mkdir -p "$DIR/weights" && cp "$WEIGHTS" "$DIR/weights/" 2>"$SAID" ;;
@@ -219,8 +219,9 @@ fetch_weights() {
 }
 
 train() {
-  local command=(kennel train --data /data --out /out "${SETTINGS[@]}") code=0
-  [[ -z $WEIGHTS_FILE ]] || command+=(--weights "/weights/${WEIGHTS_FILE##*/}")
+  local code=0 weights=$WEIGHTS command
+  [[ -z $WEIGHTS_FILE ]] || weights=/weights/${WEIGHTS_FILE##*/}
+  command=(kennel train --data /data --out /out --weights "$weights" "${SETTINGS[@]}")
   [[ -z $PROFILE ]] || command+=(--profile)
   beside keep_checkpoints
   in_image "$DIR/out" /out "$GPU" "${command[@]}" || code=$?
