@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from kennel.cloud.by_hand import ByHand
@@ -22,7 +22,9 @@ PHASE_OF: dict[str, PhaseName] = {
     "Training": "train", "Uploading": "upload",
 }  # fmt: skip
 """Secondary status → phase; all others are no phase of the work."""
-BY_HAND: dict[str, PhaseName] = {"check": "other", "login": "other"}
+OF_RUN: dict[str, PhaseName] = {
+    "check": "other", "login": "other", "pull": "pull", "data": "data", "train": "train", "upload": "upload",
+}  # fmt: skip
 EXTRA = ("weights", "features")
 """Channels that are no split."""
 
@@ -158,9 +160,7 @@ def _facts_of_job(job: Description) -> dict[str, Fact]:
 def _phases_of_run(run: ByHand) -> Phases:
     found: dict[PhaseName, float] = {}
     for each in run.phases:
-        name: PhaseName = BY_HAND.get(each.name, "other")
-        if each.name in ("pull", "data", "train", "upload"):
-            name = each.name
+        name = OF_RUN[each.name]
         found[name] = found.get(name, 0.0) + each.seconds
     if run.provision_s is not None:
         found["provision"] = run.provision_s
@@ -169,8 +169,6 @@ def _phases_of_run(run: ByHand) -> Phases:
 
 def _spans(run: ByHand) -> list[tuple[datetime, datetime]]:
     """When each attempt began and ended; each has had a machine of its own."""
-    from datetime import timedelta
-
     found = []
     for attempt in range(1, run.attempt + 1):
         mine = [each for each in run.phases if each.attempt == attempt]
@@ -198,6 +196,7 @@ def _facts_of_run(run: ByHand, limit_s: int | None) -> dict[str, Fact]:
             "when it is launched again" if run.attempt == 1 else f"launched {run.attempt} times", "attempt"),
         "checkpoints": ("kept in S3; the next launch puts them back", "checkpoints/"),
         "image pulled by": ("the machine itself", "phases: login, pull"),
+        "network isolation": (run.weights != "auto", "weights (auto fetches them)"),
         "profiler": (False, "output/profiler/"),
         "rules that judge": (0.0, "status.json has none"),
         "metrics that a tuning job can use": (0.0, "status.json has none"),

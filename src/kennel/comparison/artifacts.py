@@ -28,7 +28,7 @@ class Apart(Strict):
     differ: Annotated[tuple[Word, ...], Field(max_length=32)] = ()
     weight: Distance | None = None
     bias: Distance | None = None
-    scores: Annotated[dict[Word, Distance], Field(max_length=8)] = {}
+    scores: dict[Word, Distance] = Field(default={}, max_length=8)
     accuracy: Share | None = None
 
 

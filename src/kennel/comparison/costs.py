@@ -172,14 +172,13 @@ def what_if(runs: Sequence[Recorded], book: Book) -> list[WhatIf]:
     return [_what_if(offer, measured.get((offer.way, offer.instance_type))) for offer in book.offers]
 
 
-
 def _has_volume(run: Recorded) -> bool:
     """A machine by hand always boots from a disk that is billed."""
     return run.way == "ec2" or not run.kind.startswith(OWN_DISK)
 
 
 def _managed(run: Recorded, book: Book, seconds: float | None, others: Iterable[Recorded]) -> list[Price]:
-    """Managed spot has no list price: what it saves is BillableTime against TrainingTime of a job that had it, on AWS."""
+    """Managed spot has no list price: BillableTime and TrainingTime of a job that had it, on AWS tell what it saves."""
     offer = book.find("sagemaker", "on demand", run.region, run.kind)
     if run.spot:
         found = price(run, offer, run.training_seconds)

@@ -1,4 +1,4 @@
-"""A training as it was recorded, of either way: JSON in and out, strict and bounded, since it may come from anywhere."""
+"""A training as it was recorded, of either way: JSON in and out, strict and bounded; it may come from anywhere."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Recorded(Strict):
     interruptions: Count = 0
     artifact: Made | None = None
     utilisation: Utilisation | None = None
-    facts: Annotated[dict[Word, Fact], Field(max_length=50)] = {}
+    facts: dict[Word, Fact] = Field(default={}, max_length=50)
 
     @property
     def compute_seconds(self) -> float | None:
@@ -189,7 +189,9 @@ def checked(kind: type[T], content: bytes, what: str) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])[:200] or "the whole"
-        raise DataError(f"this is not {what}: {where}: {first['msg'].lower()}", "See what wrote it") from error
+        raise DataError(
+            f"this is not {what}: {where}: {first['msg'].removeprefix('Value error, ')}", "See what wrote it"
+        ) from error
 
 
 def written(value: Strict) -> bytes:

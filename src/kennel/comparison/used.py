@@ -20,7 +20,9 @@ def used(profile: Profile) -> Utilisation | None:
     if not len(at.times):
         return None
     cpu, gpu = _mean(at.cpu), _mean(at.gpu)
-    memory, gpu_memory = (profile.find(name, kind, node) for name, kind in (("", "MemoryUsedPercent"), (GPU_MEMORY, "")))
+    memory, gpu_memory = (
+        profile.find(name, kind, node) for name, kind in (("", "MemoryUsedPercent"), (GPU_MEMORY, ""))
+    )
     along = _along(memory, at.times)
     steps = [each for each in profile.steps if each.node == node and each.phase == "train"]
     begun = min((float(each.begun[0]) for each in steps), default=None)
@@ -37,7 +39,7 @@ def used(profile: Profile) -> Utilisation | None:
         gpu_memory=_use(_values(gpu_memory)),
         before_loop=None if begun is None else max(0.0, begun - first),
         loop=None if begun is None or ended is None else max(0.0, ended - begun),
-        series=_points(at.times - first, cpu, gpu, along),
+        series=_points(at.times - first, cpu=cpu, gpu=gpu, memory=along),
     )
 
 
@@ -68,11 +70,13 @@ def _along(series: Sequence[Series], times: Floats) -> Floats:
     return np.asarray(np.interp(times, series[0].times, series[0].values))
 
 
-def _points(at: Floats, *columns: Floats) -> tuple[Point, ...]:
+def _points(at: Floats, **columns: Floats) -> tuple[Point, ...]:
     """At most POINTS, each the mean of as many samples."""
     groups = np.array_split(np.arange(len(at)), min(POINTS, len(at)))
-    rows = [(float(at[g[-1]]), *(_rounded(column[g]) for column in columns)) for g in groups]
-    return tuple(Point(at=round(when, 3), cpu=cpu, gpu=gpu, memory=memory) for when, cpu, gpu, memory in rows)
+    return tuple(
+        Point(at=round(float(at[group[-1]]), 3), **{name: _rounded(each[group]) for name, each in columns.items()})
+        for group in groups
+    )
 
 
 def _rounded(values: Floats) -> float | None:
