@@ -149,7 +149,7 @@ def test_a_training_job_of_aws_is_told_in_phases_and_the_image_s_download_is_one
     assert (found.training_seconds, found.billed_seconds, found.wall_seconds) == (520, 520, 620)
     assert (found.image_digest, found.weights, found.spot) == (DIGEST, WEIGHTS, False)
     assert found.facts["network isolation"].value is True
-    assert found.facts["time limit"].value == 3600
+    assert found.facts["time limit, in seconds"].value == 3600
 
 
 def test_a_job_that_tells_of_no_download_of_its_image_has_no_such_phase() -> None:

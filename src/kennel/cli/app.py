@@ -13,6 +13,7 @@ from kennel import __version__
 from kennel.cli import (
     account,
     artifact,
+    compare,
     data,
     debug,
     doctor,
@@ -53,6 +54,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(artifact.app, name="artifact")
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("debug", epilog=debug.EPILOG)(debug.debug)
+app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)

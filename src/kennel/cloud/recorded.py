@@ -136,7 +136,8 @@ def _facts_of_job(job: Description) -> dict[str, Fact]:
         "goes on after an interruption": (
             "by itself" if spot else "not asked for (spot is off)", "EnableManagedSpotTraining"),
         "checkpoints": ("kept in S3 and put back" if "CheckpointConfig" in job else "none", "CheckpointConfig"),
-        "time limit": (float(stopping.get("MaxRuntimeInSeconds", 0)), "StoppingCondition.MaxRuntimeInSeconds"),
+        "time limit, in seconds": (
+            float(stopping.get("MaxRuntimeInSeconds", 0)), "StoppingCondition.MaxRuntimeInSeconds"),
         "image pulled by": ("SageMaker", "AlgorithmSpecification.TrainingImage"),
         "network isolation": (bool(job.get("EnableNetworkIsolation", False)), "EnableNetworkIsolation"),
         "profiler": ("ProfilerConfig" in job, "ProfilerConfig"),
@@ -203,7 +204,7 @@ def _facts_of_run(run: ByHand, limit_s: int | None) -> dict[str, Fact]:
         "attempts": (float(run.attempt), "attempt"),
     }  # fmt: skip
     if limit_s is not None:
-        told["time limit"] = (float(limit_s), "ec2.max_runtime_s")
+        told["time limit, in seconds"] = (float(limit_s), "ec2.max_runtime_s")
     if machine.instance_id:
         told["a shell on the machine"] = (True, f"machine.instance_id {machine.instance_id}")
     if run.instance:
