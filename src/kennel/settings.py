@@ -210,8 +210,8 @@ class Ec2(Section):
     max_runtime_s: Annotated[int, Field(ge=60, le=604_800)] = 3600
     spot: bool = False
     ssh_from: str = ""
-    key_name: Annotated[str, Field(pattern=r"^[\w+=,.@ -]{0,255}$")] = ""
-    ami_parameter: Annotated[str, Field(pattern=r"^/aws/service/[a-zA-Z0-9_./-]{1,200}$")] = (
+    key_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@ -]*$", max_length=255)] = ""
+    ami_parameter: Annotated[str, Field(pattern=r"^/aws/service/[a-zA-Z0-9_./-]+$", max_length=256)] = (
         "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
     )
     subnet: Annotated[str, Field(pattern=r"^(subnet-[0-9a-f]{8,17})?$")] = ""
