@@ -1,6 +1,6 @@
-"""A run by hand: what the machine told of it in `status.json`. It comes from a machine, so it is parsed strictly. Pure.
+"""A run by hand: what its machine told in `status.json`. It comes from elsewhere, so it is parsed strictly. Pure.
 
-`ec2/train.sh` writes it after each phase and at the end; what the account knows of the machine is added by whoever asks.
+`ec2/train.sh` writes it after each phase and at the end; what the account knows of the machine, whoever asks adds.
 """
 
 from __future__ import annotations
@@ -121,9 +121,8 @@ def parse(content: bytes) -> ByHand:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise KennelError(
-            f"this is no status of a run: {where}: {first['msg'].lower()}", "See what wrote it"
-        ) from error
+        told = f"this is no status of a run: {where}: {first['msg'].lower()}"
+        raise KennelError(told, "See what wrote it") from error
     return replace(found, instance="", console=())  # which no machine has to tell
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from kennel.cloud import names
 from kennel.cloud.debugger import RULES, rules_registry
-from kennel.cloud.iam.place import EC2, ENDPOINT_LOGS, RULE_LOGS, TRAINING_LOGS, Place
-from kennel.cloud.iam.values import Condition, Role, Statement, Trust
+from kennel.cloud.iam.place import ENDPOINT_LOGS, RULE_LOGS, TRAINING_LOGS, Place
+from kennel.cloud.iam.values import Role, Statement, Trust
+from kennel.cloud.names import EC2
 
 PULL = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage")
 READ = (names.DATA, names.WEIGHTS, names.JOBS, names.CHECKPOINTS)
