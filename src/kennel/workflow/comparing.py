@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kennel.cloud import by_hand, names, prices, recorded, storage, training
-from kennel.cloud.by_hand import ByHand
+from kennel.cloud import by_hand, instance, prices, recorded, storage, training
 from kennel.cloud.downloads import receive
 from kennel.cloud.session import Cloud
 from kennel.cloud.storage import S3Uri
@@ -28,8 +27,6 @@ from kennel.reports import comparison as report
 
 PAGE, JSON = "comparison.html", "comparison.json"
 RECORDS = {"sagemaker": "sagemaker.json", "ec2": "ec2.json"}
-EC2 = "ec2"
-"""The prefix of runs by hand, below the project's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +53,9 @@ def of_job(cloud: Cloud, name: str, folder: Path, progress: Progress) -> Found:
 
 def of_run(cloud: Cloud, name: str, folder: Path, progress: Progress) -> Found:
     """A run by hand with its artifact and profile, fetched to below `folder`. Raises KennelError."""
-    place = S3Uri(cloud.bucket, names.prefix(cloud.settings, EC2, name))
-    told = _status(cloud, place, name)
-    run = recorded.of_run(told, cloud.side, cloud.region)
+    asked, place = cloud.settings.ec2, instance.place(cloud, name)
+    told = instance.status(cloud, name)
+    run = recorded.of_run(told, cloud.side, cloud.region, asked.volume_gb, asked.max_runtime_s)
     run = run.model_copy(update={"image_digest": run.image_digest or _on_engine(cloud, run.image)})
     return _with(cloud, run, place / by_hand.ARTIFACT, place / f"{by_hand.OUTPUT}profiler/", folder, progress)
 
@@ -102,15 +99,6 @@ def recorded_run(cloud: Cloud, what: str, progress: Progress) -> Recorded:
         return records.parse(records.read(Path(what)))
     with tempfile.TemporaryDirectory(prefix="kennel-") as folder:
         return of_run(cloud, what, Path(folder), progress).run
-
-
-def _status(cloud: Cloud, place: S3Uri, name: str) -> ByHand:
-    if not storage.exists(cloud, place / by_hand.STATUS):
-        raise KennelError(f"there is no run by hand {name}", "See which there are: kennel ec2 status")
-    with tempfile.TemporaryDirectory(prefix="kennel-") as folder:
-        path = Path(folder, by_hand.STATUS)
-        storage.download(cloud, place / by_hand.STATUS, path, by_hand.LARGEST)
-        return by_hand.parse(path.read_bytes())
 
 
 def _with(
