@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,27 +13,35 @@ from rich.table import Table
 
 from kennel import settings as settings_of
 from kennel.cli.console import err, out, print_json, progress
-from kennel.cli.local import On, SettingsFile, there
+from kennel.cli.local import On, SettingsFile, connected, there
+from kennel.cli.run import Yes, acting, agree, ask_to_stop
 from kennel.errors import SettingError
 
 if TYPE_CHECKING:
     from kennel.cloud.session import Cloud
     from kennel.comparison.compared import Comparison
 
-EPILOG = """Examples: kennel compare kennel-train-1a2b3c4d kennel-ec2-5e6f7a8b --on aws --out compared ·
-kennel compare show compared/comparison.json --open"""
+EPILOG = """Examples: kennel compare --data ~/dogImages · kennel compare --data ~/dogImages --on aws --spot ·
+kennel compare kennel-train-1a2b3c4d kennel-ec2-5e6f7a8b --on aws ·
+kennel compare show compare/comparison.json --open"""
 SHOW = "show"
 
 
 def compare(
-    what: Annotated[list[str], typer.Argument(help="A training job and a run by hand; or: show comparison.json.")],
+    what: Annotated[
+        list[str] | None, typer.Argument(help="A training job and a run by hand; or: show comparison.json.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Both ways from nothing, on this data set.")] = None,
     on: On = "local",
     out_folder: Annotated[Path, typer.Option("--out", help="Where page, comparison and records go.")] = Path("compare"),
     more: Annotated[
         list[str] | None, typer.Option("--run", help="Another run, or a record's file: what-if takes its seconds.")
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, max=750, help="Trainings of the tuning job reckoned with.")] = None,
+    spot: Annotated[bool, typer.Option("--spot", help="With --data: both on spot.")] = False,
     anyway: Annotated[bool, typer.Option("--anyway", help="Also where they were not given the same.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="With --data: leave the local AWS running.")] = False,
+    yes: Yes = False,
     settings_file: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="The comparison, for machines.")] = False,
     show: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
@@ -44,7 +53,8 @@ def compare(
     """
     from kennel.workflow.comparing import write
 
-    found = _shown(what) if what[0] == SHOW else _made(what, on, settings_file, more or [], jobs)
+    asked = _Asked(on, out_folder, tuple(more or ()), jobs or 0, spot, keep, yes, settings_file)
+    found = _found(what or [], data, asked)
     same, page = _same_inputs(found), write(found, out_folder)
     print_json(_as_json(found)) if as_json else _print(found, page)
     if show:
@@ -54,26 +64,86 @@ def compare(
         raise typer.Exit(1)
 
 
-def _shown(what: list[str]) -> Comparison:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The options."""
+
+    on: On
+    out: Path
+    more: tuple[str, ...]
+    jobs: int
+    spot: bool
+    keep: bool
+    yes: bool
+    settings_file: Path | None
+
+
+def _found(what: list[str], data: Path | None, asked: _Asked) -> Comparison:
+    """Raises KennelError."""
+    if data is not None:
+        if what:
+            raise SettingError("--data makes both itself", "Leave the names away, or --data")
+        return _from_nothing(data, asked)
+    if len(what) != 2:
+        raise SettingError(
+            "a comparison needs two", "Name a training job and a run by hand, or: show comparison.json; or say --data"
+        )
+    return _shown(what[1]) if what[0] == SHOW else _made(what[0], what[1], asked)
+
+
+def _shown(path: str) -> Comparison:
     """A recorded one; no side is asked. Raises KennelError."""
     from kennel.comparison import compared, recorded
 
-    if len(what) != 2:
-        raise SettingError("show takes one file", "Name a comparison.json")
-    return compared.parse(recorded.read(Path(what[1])))
+    return compared.parse(recorded.read(Path(path)))
 
 
-def _made(what: list[str], on: On, settings_file: Path | None, more: list[str], jobs: int | None) -> Comparison:
-    """Raises KennelError."""
-    if len(what) != 2:
-        raise SettingError("a comparison needs two", "Name a training job and a run by hand, or: show comparison.json")
+def _made(job: str, run: str, asked: _Asked) -> Comparison:
+    """Of two that have ended. Raises KennelError."""
+    return _compared(there(asked.on, settings_of.load(asked.settings_file)), job, run, asked)
+
+
+def _compared(cloud: Cloud, job: str, run: str, asked: _Asked, hand: Cloud | None = None) -> Comparison:
     from kennel.workflow import comparing
 
-    cloud: Cloud = there(on, settings_of.load(settings_file))
     shows = progress()
-    others = [comparing.recorded_run(cloud, each, shows) for each in more]
+    others = [comparing.recorded_run(hand or cloud, each, shows) for each in asked.more]
     with tempfile.TemporaryDirectory(prefix="kennel-") as folder:
-        return comparing.compare(cloud, what[0], what[1], Path(folder), shows, others, jobs or 0)
+        return comparing.compare(cloud, job, run, comparing.Work(Path(folder), shows, others, asked.jobs), hand)
+
+
+def _from_nothing(data: Path, asked: _Asked) -> Comparison:
+    """Both trained, then compared. Raises KennelError; Stopped passes through."""
+    from kennel.workflow import both_ways, record
+    from kennel.workflow.story import Stage
+
+    settings = settings_of.load(asked.settings_file)
+    settings = both_ways.with_spot(settings) if asked.spot else settings
+    with connected(asked.on, settings, asked.keep) as own:
+        cloud, launcher = acting(own), _launching(own)
+        _agree(cloud, asked.yes)
+        stage = Stage(cloud, record.new(asked.on, data), asked.out, progress(), ask_to_stop)
+        names = both_ways.BothWays(stage, launcher).train_both()
+        return _compared(cloud, names.job, names.run, asked, launcher)
+
+
+def _launching(own: Cloud) -> Cloud:
+    """Who launches machines."""
+    return own
+
+
+def _agree(cloud: Cloud, yes: bool) -> None:
+    """Show what it costs before anything is started. Raises KennelError where nobody agrees."""
+    from kennel.cloud import prices
+    from kennel.workflow import both_ways
+
+    found = both_ways.estimate(cloud.settings, cloud.side, prices.load())
+    for line in found.lines if cloud.side == "aws" else ():
+        err.print(f"{line.what:<14} {line.detail}: {prices.usd(line.most)} at most", highlight=False)
+    for note in found.notes:
+        err.print(note)
+    if cloud.side == "aws":
+        agree(yes)
 
 
 def _same_inputs(found: Comparison) -> bool:

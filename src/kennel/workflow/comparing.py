@@ -38,13 +38,24 @@ class Found:
     missing: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """folder: where artifacts and profiles go meanwhile; more: other recorded runs; jobs: trainings of the tuning job
+    that is reckoned with, 0 for the settings' number."""
+
+    folder: Path
+    progress: Progress
+    more: Sequence[Recorded] = ()
+    jobs: int = 0
+
+
 def of_job(cloud: Cloud, name: str, folder: Path, progress: Progress) -> Found:
     """A training job with its artifact and profile, fetched to below `folder`. Raises KennelError."""
     job = training.describe(cloud, name)
     if job is None:
         raise KennelError(f"there is no training job {name}", "See which there are: kennel status")
     run = recorded.of_job(job, cloud.side, cloud.region)
-    run = run.model_copy(update={"image_digest": run.image_digest or _on_engine(cloud, run.image)})
+    run = run.model_copy(update={"image_digest": run.image_digest or on_engine(cloud, run.image)})
     profile = str(job.get("ProfilerConfig", {}).get("S3OutputPath", "")).rstrip("/")
     series = S3Uri.parse(f"{profile}/{name}/profiler-output/") if profile else None
     artifact = job.get("ModelArtifacts", {}).get("S3ModelArtifacts", "")
@@ -56,31 +67,30 @@ def of_run(cloud: Cloud, name: str, folder: Path, progress: Progress) -> Found:
     asked, place = cloud.settings.ec2, instance.place(cloud, name)
     told = instance.status(cloud, name)
     run = recorded.of_run(told, cloud.side, cloud.region, asked.volume_gb, asked.max_runtime_s)
-    run = run.model_copy(update={"image_digest": run.image_digest or _on_engine(cloud, run.image)})
+    run = run.model_copy(update={"image_digest": run.image_digest or on_engine(cloud, run.image)})
     return _with(cloud, run, place / by_hand.ARTIFACT, place / f"{by_hand.OUTPUT}profiler/", folder, progress)
 
 
-def compare(
-    cloud: Cloud, job: str, run: str, folder: Path, progress: Progress, more: Sequence[Recorded] = (), jobs: int = 0
-) -> Comparison:
-    """folder: where artifacts and profiles go meanwhile; jobs: 0 takes the settings'. Raises KennelError."""
-    one, other = of_job(cloud, job, folder / "job", progress), of_run(cloud, run, folder / "run", progress)
-    hand = other.run
-    if not hand.instance_type:  # it told none: priced as what the job had
-        hand = hand.model_copy(update={"instance_type": one.run.kind})
+def compare(cloud: Cloud, job: str, run: str, work: Work, hand: Cloud | None = None) -> Comparison:
+    """hand: by whom the run by hand is read, where that is somebody else. Raises KennelError."""
+    one = of_job(cloud, job, work.folder / "job", work.progress)
+    other = of_run(hand or cloud, run, work.folder / "run", work.progress)
+    by_machine = other.run
+    if not by_machine.instance_type:  # it told none: priced as what the job had
+        by_machine = by_machine.model_copy(update={"instance_type": one.run.kind})
     missing, distance = one.missing or other.missing, None
     if one.artifact and other.artifact:
-        with progress.step("compare artifacts"):
+        with work.progress.step("compare artifacts"):
             distance = apart(one.artifact, other.artifact)
     return Comparison(
         made=datetime.now(UTC),
         sagemaker=one.run,
-        ec2=hand,
+        ec2=by_machine,
         apart=distance,
         missing=missing,
         book=prices.load().book(),
-        more=tuple(more),
-        jobs=jobs or cloud.settings.tuning.jobs,
+        more=tuple(work.more),
+        jobs=work.jobs or cloud.settings.tuning.jobs,
     )
 
 
@@ -130,10 +140,10 @@ def _busy(cloud: Cloud, run: Recorded, series: S3Uri, folder: Path, progress: Pr
     return run.model_copy(update={"utilisation": used(read_profile(folder))})
 
 
-def _on_engine(cloud: Cloud, image: str) -> str:
+def on_engine(cloud: Cloud, image: str) -> str:
     """On the local side, the id by which this machine's engine knows an image that was named by a tag; "" where there
-    is no engine, or no such image."""
-    if cloud.side != "local" or not image:
+    is no engine, or no such image, or jobs are no containers."""
+    if cloud.side != "local" or cloud.settings.local.runner == "process" or not image:
         return ""
     from kennel.containers import Engine, EngineError
 
