@@ -14,24 +14,24 @@ from typing import Any
 
 from kennel.cloud import by_hand, names
 from kennel.cloud.by_hand import ByHand
-from kennel.cloud.instance_requests import (
-    InstancePlan,
-    MachineImage,
-    ami_request,
-    group_request,
-    ingress_request,
-    run_instances,
-    ssh,
+from kennel.cloud.instance_requests import InstancePlan, run_instances
+from kennel.cloud.machines import (
+    ENDING,
+    LIVE,
+    expect_profile,
+    image_id,
+    machine_image,
+    of_run,
+    security_group,
+    state_of_machine,
 )
 from kennel.cloud.names import EC2
-from kennel.cloud.session import Cloud, code_of, told
+from kennel.cloud.session import Cloud, told
 from kennel.cloud.storage import S3Uri
 from kennel.cloud.watch import Sleep, until
 from kennel.errors import KennelError
 
 Tell = Callable[[ByHand], None]
-LIVE = frozenset({"pending", "running"})
-ENDING = frozenset({"shutting-down", "stopping"})
 POLL_S = {"local": 0.5, "aws": 10.0}
 CONSOLE_LINES = 20
 LONGEST_LINE = 500
@@ -54,15 +54,15 @@ def launch(cloud: Cloud, plan: InstancePlan) -> str:
     if found is not None and found.state == "Completed":
         return ""
     with told(f"launch {plan.run}"):
-        machines = _machines(cloud, plan.run)
-        if there := [each for each in machines if _state(each) in LIVE | ENDING]:
+        machines = of_run(cloud, plan.run)
+        if there := [each for each in machines if state_of_machine(each) in LIVE | ENDING]:
             return str(there[0]["InstanceId"])
-        _expect_profile(cloud, plan.role)
-        group = _group(cloud, plan)
-        image = _image_id(cloud)
+        expect_profile(cloud, plan.role)
+        group = security_group(cloud, plan)
+        image = image_id(cloud)
         # The token is that of this launch: EC2 would answer an old one with the machine that has ended.
         attempt = names.digest(sorted(each["InstanceId"] for each in machines), found.attempt if found else 0)
-        request = run_instances(plan, image, group, _machine_image(cloud, image), attempt)
+        request = run_instances(plan, image, group, machine_image(cloud, image), attempt)
         done = cloud.client("ec2").run_instances(**request)
     return str(done["Instances"][0]["InstanceId"])
 
@@ -105,7 +105,7 @@ def wait(cloud: Cloud, run: str, tell: Tell, sleep: Sleep = time.sleep) -> ByHan
 def end(cloud: Cloud, run: str) -> tuple[str, ...]:
     """Ask its machines to end: they stop the training, which leaves checkpoints. Their ids. Raises KennelError."""
     with told(f"end the machine of {run}"):
-        there = [str(each["InstanceId"]) for each in _machines(cloud, run) if _state(each) in LIVE]
+        there = [str(each["InstanceId"]) for each in of_run(cloud, run) if state_of_machine(each) in LIVE]
         if there:
             cloud.client("ec2").terminate_instances(InstanceIds=there)
     return tuple(there)
@@ -123,23 +123,17 @@ def place(cloud: Cloud, run: str) -> S3Uri:
     return S3Uri(cloud.bucket, names.prefix(cloud.settings, EC2, run))
 
 
-def machines(cloud: Cloud) -> list[dict[str, Any]]:
-    """This project's that are not gone, as EC2 describes them. Raises nothing of its own."""
-    states = sorted({*LIVE, *ENDING, "stopped"})
-    return _described(cloud, [{"Name": "instance-state-name", "Values": states}])
-
-
 # --- a run ------------------------------------------------------------------------------------------------------
 
 
 def _looked(cloud: Cloud, run: str) -> ByHand | None:
     """First the machine, then what it told: it tells before it ends."""
-    there = _machines(cloud, run)
+    there = of_run(cloud, run)
     newest = max(there, key=lambda each: each["LaunchTime"], default=None)
     content = _object(cloud, place(cloud, run) / by_hand.STATUS, by_hand.LARGEST)
     if content is None:
         return None if newest is None else _untold(cloud, run, newest)
-    state: Any = "" if newest is None else _state(newest)
+    state: Any = "" if newest is None else state_of_machine(newest)
     found = replace(by_hand.parse(content), run=run, instance=state)
     if newest is not None:
         found = replace(found, machine=replace(found.machine, launched=newest["LaunchTime"]))
@@ -156,7 +150,7 @@ def _is_newer(machine: Mapping[str, Any] | None, found: ByHand) -> bool:
 
 def _untold(cloud: Cloud, run: str, machine: Mapping[str, Any]) -> ByHand:
     """A machine that has told nothing yet, or never will."""
-    state, at = _state(machine), machine["LaunchTime"]
+    state, at = state_of_machine(machine), machine["LaunchTime"]
     gone = state not in LIVE | ENDING
     return ByHand(
         version=1,
@@ -208,100 +202,13 @@ def _news(found: ByHand) -> tuple[object, ...]:
 
 def _object(cloud: Cloud, uri: S3Uri, most: int, last: bool = False) -> bytes | None:
     """At most so many bytes, the first or the last; None where there is no such object."""
-    from botocore.exceptions import ClientError
-
+    # First the list: whether S3 says "not there" or "not allowed" depends on who may list, and what.
+    listed = cloud.client("s3").list_objects_v2(
+        Bucket=uri.bucket, Prefix=uri.key, MaxKeys=1, ExpectedBucketOwner=cloud.account
+    )
+    if [each["Key"] for each in listed.get("Contents", []) if each["Size"]] != [uri.key]:
+        return None
     more = {"Range": f"bytes=-{most}"} if last else {}
-    try:
-        found = cloud.client("s3").get_object(Bucket=uri.bucket, Key=uri.key, ExpectedBucketOwner=cloud.account, **more)
-    except ClientError as error:
-        if code_of(error) in ("NoSuchKey", "NoSuchBucket", "404", "InvalidRange"):
-            return None
-        raise
+    found = cloud.client("s3").get_object(Bucket=uri.bucket, Key=uri.key, ExpectedBucketOwner=cloud.account, **more)
     with found["Body"] as body:
         return bytes(body.read(most + 1))
-
-
-# --- its machine ------------------------------------------------------------------------------------------------
-
-
-def _machines(cloud: Cloud, run: str) -> list[dict[str, Any]]:
-    return _described(cloud, [{"Name": "tag:run", "Values": [run]}])
-
-
-def _described(cloud: Cloud, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    mine = [{"Name": f"tag:{tag['Key']}", "Values": [tag["Value"]]} for tag in cloud.settings.tags()]
-    pages = cloud.client("ec2").get_paginator("describe_instances").paginate(Filters=[*mine, *filters])
-    return [each for page in pages for group in page["Reservations"] for each in group["Instances"]]
-
-
-def _state(machine: Mapping[str, Any]) -> Any:
-    return machine["State"]["Name"]
-
-
-def _image_id(cloud: Cloud) -> str:
-    found = cloud.client("ssm").get_parameter(**ami_request(cloud.settings.ec2.ami_parameter))
-    return str(found["Parameter"]["Value"])
-
-
-def _machine_image(cloud: Cloud, image: str) -> MachineImage:
-    """Raises KennelError."""
-    found = cloud.client("ec2").describe_images(ImageIds=[image])["Images"]
-    if not found:
-        raise KennelError(f"the machine image {image} is not in {cloud.region}", "See ami_parameter in kennel.toml")
-    root = found[0].get("RootDeviceName") or MachineImage().root
-    disks = {each.get("DeviceName"): each.get("Ebs", {}) for each in found[0].get("BlockDeviceMappings", [])}
-    return MachineImage(root, int(disks.get(root, {}).get("VolumeSize", 0)))
-
-
-def _expect_profile(cloud: Cloud, name: str) -> None:
-    """Raises KennelError where EC2 could not give the machine its role."""
-    iam = cloud.client("iam")
-    try:
-        roles = iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"]
-    except iam.exceptions.NoSuchEntityException:
-        roles = []
-    if [each["RoleName"] for each in roles] != [name]:
-        what = f"there is no instance profile {name} with the role of that name"
-        raise KennelError(what, "Ask whoever administers the account: kennel iam apply")
-
-
-def _group(cloud: Cloud, plan: InstancePlan) -> str:
-    """The security group's id; made where it is missing. Raises KennelError where it lets in what it should not."""
-    ec2, name = cloud.client("ec2"), f"{cloud.settings.project}-{EC2}"
-    vpc = _vpc(cloud, plan.subnet)
-    filters = [{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpc]}]
-    found = ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
-    group = str(
-        found[0]["GroupId"] if found else ec2.create_security_group(**group_request(name, vpc, plan.tags))["GroupId"]
-    )
-    there = [_plain(rule) for rule in found[0]["IpPermissions"]] if found else []
-    wanted = [ssh(plan.ssh_from)] if plan.ssh_from else []
-    if there and there != wanted:
-        remedy = (
-            f"Remove its rules, or set ssh_from to what they say: aws ec2 describe-security-groups --group-ids {group}"
-        )
-        raise KennelError(f"the security group {name} lets in others than kennel.toml's ssh_from", remedy)
-    if wanted and not there:
-        ec2.authorize_security_group_ingress(**ingress_request(group, plan.ssh_from))
-    return group
-
-
-def _vpc(cloud: Cloud, subnet: str) -> str:
-    """Raises KennelError."""
-    ec2 = cloud.client("ec2")
-    if subnet:
-        return str(ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["VpcId"])
-    found = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
-    if not found:
-        raise KennelError(f"there is no default VPC in {cloud.region}", "Name a subnet: [ec2] subnet in kennel.toml")
-    return str(found[0]["VpcId"])
-
-
-def _plain(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """As `ssh` words it: nothing empty, no descriptions."""
-    kept = {name: rule[name] for name in ("IpProtocol", "FromPort", "ToPort") if name in rule}
-    for name, member in (("IpRanges", "CidrIp"), ("Ipv6Ranges", "CidrIpv6")):
-        if rule.get(name):
-            kept[name] = [{member: each[member]} for each in rule[name]]
-    others = {name: rule[name] for name in ("UserIdGroupPairs", "PrefixListIds") if rule.get(name)}
-    return {**kept, **others}
