@@ -176,8 +176,8 @@ def test_spot_is_asked_for_both_ways_or_for_none() -> None:
 # --- the command ----------------------------------------------------------------------------------------------------
 
 
-def kennel(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [Path(sys.executable).parent / "kennel", "compare", *arguments]
+def kennel(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).parent / "kennel"), "compare", *arguments]
     environment = os.environ | {"COLUMNS": "160", "NO_COLOR": "1", "KENNEL_LOCAL_HOME": str(folder / "home")}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
