@@ -21,6 +21,7 @@ from kennel.local.gatekeeper.mapping import (
     s3,
     sagemaker,
     scaling,
+    ssm,
     sts,
 )
 from kennel.local.gatekeeper.mapping.s3_routes import s3_operation
@@ -38,6 +39,7 @@ TABLES: Mapping[str, Table] = {
     "monitoring": monitoring.TABLE,
     "s3": s3.TABLE,
     "sagemaker": sagemaker.TABLE,
+    "ssm": ssm.TABLE,
     "sts": sts.TABLE,
 }
 """By what requests are signed for."""

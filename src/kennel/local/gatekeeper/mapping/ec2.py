@@ -157,7 +157,7 @@ TABLE: Table = {
     "AssociateIamInstanceProfile": (Rule(INSTANCE, keys=_HERE), _PASS),
     "ReplaceIamInstanceProfileAssociation": (Rule("instance/*", keys=_HERE), _PASS),
     "DisassociateIamInstanceProfile": (Rule("instance/*", keys=_HERE),),
-    "DescribeInstanceAttribute": (Rule(INSTANCE, keys=_HERE),),
+    **each("DescribeInstanceAttribute GetConsoleOutput", Rule(INSTANCE, keys=_HERE)),
     "CreateSecurityGroup": (
         *_made("CreateSecurityGroup", "security-group", "security-group/*"),
         Rule(_of_kind("vpc", "VpcId"), keys=_HERE),
