@@ -17,132 +17,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
 
-import boto3
-import psutil
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from kennel.errors import stop_on_signals
-from kennel.local.clock import FastClock
-from kennel.local.home import credentials
+from fixtures_containers import Engine
+from fixtures_machines import ACCOUNT, TRUST, Server, make_profile, wait
+from kennel.local.home import State, credentials
 from kennel.local.parameters import IMAGE
-from kennel.local.warden import HOME, Mark
 
-ACCOUNT, FACTOR = "123456789012", 60
 PARAMETER = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
-}
-ALLOWED = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": "arn:aws:s3:::bucket/mine/*"}
-    ],
-}
-WAIT_S = 60
-
-
-def main() -> int:
-    """The server process of these tests: HOME."""
-    from kennel.local.machines import Machines
-    from kennel.local.parameters import Parameters
-    from kennel.local.server import serve
-
-    def services(house: Any) -> Any:
-        return [Machines(house, house.instances), Parameters(house)]
-
-    stop_on_signals()
-    ready = lambda url: print(url, flush=True)  # noqa: E731
-    return serve(Path(sys.argv[1]), 0, "us-east-1", "process", ready, services, FastClock(FACTOR))
-
-
-class Server:
-    def __init__(self, home: Path) -> None:
-        self.home, self.mark = home, Mark.of(home)
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, __file__, str(self.home)], stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-        assert self.url
-
-    def end(self, number: int = signal.SIGTERM) -> None:
-        self.process.send_signal(number)
-        self.process.wait(60)
-
-    def client(self, service: str) -> Any:
-        key, secret = credentials(self.home)
-        given = Config(retries={"total_max_attempts": 1})
-        return boto3.client(service, "us-east-1", endpoint_url=self.url, aws_access_key_id=key,
-                            aws_secret_access_key=secret, config=given)  # fmt: skip
-
-    def left(self) -> list[psutil.Process]:
-        """Its work's processes."""
-        found = list[psutil.Process]()
-        for each in psutil.process_iter():
-            with suppress(psutil.Error, OSError):
-                if each.environ().get(HOME) == self.mark.home:
-                    found.append(each)
-        return found
-
-    def run(self, script: str, **more: Any) -> str:
-        """The id of a machine that runs it."""
-        given: dict[str, Any] = {
-            "ImageId": IMAGE,
-            "InstanceType": "g4dn.xlarge",
-            "MinCount": 1,
-            "MaxCount": 1,
-            "IamInstanceProfile": {"Name": "machine"},
-            "UserData": script,
-            "InstanceInitiatedShutdownBehavior": "terminate",
-        }
-        found = self.client("ec2").run_instances(**given | more)["Instances"][0]
-        assert found["State"]["Name"] == "pending"
-        return str(found["InstanceId"])
-
-    def describe(self, identity: str) -> dict[str, Any]:
-        found = self.client("ec2").describe_instances(InstanceIds=[identity])
-        instance: dict[str, Any] = found["Reservations"][0]["Instances"][0]
-        return instance
-
-    def state(self, identity: str) -> str:
-        return str(self.describe(identity)["State"]["Name"])
-
-    def console(self, identity: str) -> str:
-        found = self.client("ec2").get_console_output(InstanceId=identity)
-        return str(found["Output"])  # boto3 has taken the base64 off already
-
-    def until(self, identity: str, state: str) -> dict[str, Any]:
-        wait(lambda: self.state(identity) == state, lambda: f"{self.state(identity)}\n{self.console(identity)}")
-        return self.describe(identity)
-
-    def says(self, identity: str, text: str) -> str:
-        wait(lambda: text in self.console(identity), lambda: self.console(identity))
-        return self.console(identity)
-
-    def terminate(self, identity: str) -> None:
-        self.client("ec2").terminate_instances(InstanceIds=[identity])
-        self.until(identity, "terminated")
-
-
-def wait(done: Callable[[], bool], told: Callable[[], str]) -> None:
-    until = time.monotonic() + WAIT_S
-    while not done():
-        assert time.monotonic() < until, told()
-        time.sleep(0.05)
-
-
-def make_profile(server: Server, name: str, trust: Mapping[str, Any] = TRUST) -> None:
-    iam = server.client("iam")
-    iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
-    iam.put_role_policy(RoleName=name, PolicyName="mine", PolicyDocument=json.dumps(ALLOWED))
-    iam.create_instance_profile(InstanceProfileName=name)
-    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +87,8 @@ print(boto3.client("sts").get_caller_identity()["Arn"], "done")
         assert names <= {
             "PATH", "HOME", "TMPDIR", "LANG", "TZ", "PWD", "SHLVL", "_", "DOCKER_HOST", "KENNEL_WORK", "KENNEL_MACHINE",
             "KENNEL_LOCAL_HOME_ID", "KENNEL_LOCAL_SERVER", "KENNEL_LOCAL_WORK", "AWS_ENDPOINT_URL",
-            "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+            "AWS_DEFAULT_REGION", "AWS_METADATA_SERVICE_TIMEOUT", "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
         }  # fmt: skip
         server.terminate(identity)
         written = [each for each in server.home.rglob("*") if each.is_file() and each.stat().st_size < 2**22]
@@ -344,7 +229,6 @@ class TestSpot:
 
 def interrupt(server: Server, identity: str) -> int:
     from kennel.local.asking import ask
-    from kennel.local.home import State
 
     state = State(server.process.pid, server.url, "us-east-1", ACCOUNT, *credentials(server.home))
     try:
@@ -464,6 +348,46 @@ def session(url: str) -> Callable[[str], str]:
     return lambda path: asked(f"{url}/{path}", token)[1]
 
 
+class TestContainers:
+    """What a script starts by `docker run` on the real engine."""
+
+    SCRIPT = """#!/bin/bash
+        set -euo pipefail
+        docker --log-level error run --rm {base} echo ran
+        docker run --detach --label {label} {base} sleep 1000
+        docker container create --label {label} {base} true
+        docker info --format works{{{{.ID}}}} | cut -c 1-5
+        echo done
+        sleep 1000
+    """
+
+    @pytest.fixture
+    def script(self, engine: Engine, prepared: dict[str, str]) -> str:
+        return self.SCRIPT.format(base=prepared["KENNEL_BASE_IMAGE"], label=engine.label)
+
+    def listed(self, engine: Engine, identity: str) -> list[str]:
+        found = engine.docker("ps", "--all", "--quiet", "--filter", f"label=kennel.machine={identity}")
+        return found.stdout.split()
+
+    def test_end_with_their_machine(self, server: Server, engine: Engine, script: str) -> None:
+        identity = server.run(script)
+        console = server.says(identity, "done")
+        assert "ran\n" in console
+        assert "works\n" in console
+        assert len(self.listed(engine, identity)) == 2
+        server.terminate(identity)
+        assert self.listed(engine, identity) == []
+
+    def test_end_with_a_server_that_is_killed(self, engine: Engine, script: str, tmp_path: Path) -> None:
+        own = Server(tmp_path)
+        make_profile(own, "machine")
+        identity = own.run(script)
+        own.says(identity, "done")
+        own.end(signal.SIGKILL)
+        wait(lambda: self.listed(engine, identity) == [], lambda: str(self.listed(engine, identity)))
+        wait(lambda: not own.left(), lambda: str(own.left()))
+
+
 class TestTheServersEnd:
     """Each with a server of its own."""
 
@@ -500,7 +424,3 @@ class TestTheServersEnd:
         assert {own.state(each) for each in (running, gone)} == {"terminated"}
         assert own.state(stopped) == "stopped"
         own.terminate(stopped)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -34,6 +34,8 @@ answer them any more."""
 NOTICE_S = 120
 """Between the notice of a spot interruption and the end, as on AWS."""
 SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATIENCE = {"AWS_METADATA_SERVICE_TIMEOUT": "10", "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "3"}
+"""Clients of AWS's own wait for a second, once; this machine may be busy with others."""
 _SHEBANG = re.compile(rb"#![ \t]*(\S+)(?:[ \t]+([^\r\n]*\S))?[ \t\r]*(?:\n|$)")
 CREDENTIAL_S, RENEWED_S = 6 * 3600, 3600
 """How long credentials are said to last, and how long before their end there are new ones."""
@@ -88,6 +90,7 @@ class Machine:
     def _boot(self) -> None:
         """Raises KennelError, OSError."""
         self._folder.prepare()
+        self._credentials.document()  # clients wait a second for them, and the first take longer
         self._metadata = Metadata(self._paths, self._read)
         program = self._program() if self._first else None
         if program is not None:
@@ -155,6 +158,7 @@ class Machine:
             "AWS_ENDPOINT_URL": self._house.url,
             "AWS_DEFAULT_REGION": self._house.region,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": self._metadata.url,
+            **PATIENCE,
             **{name: os.environ[name] for name in ("DOCKER_HOST", "TZ") if name in os.environ},
         }
 
@@ -191,6 +195,9 @@ class _Credentials:
         return self.facts.role.rpartition("/")[2]
 
     def document(self) -> str:
+        """ "" where there is no role."""
+        if not self.name:
+            return ""
         with self.lock:
             if time.time() > self.until - RENEWED_S:
                 self.told = json.dumps(self._made(), indent=2)
