@@ -245,12 +245,14 @@ class Iam(Section):
 class Local(Section):
     """The local AWS. home: "" is the user's own state folder; port: 0 takes a free one. concurrency: executions of
     functions at a time; AWS gives an account 1000 at first. Each that asks an endpoint holds two of the server's 240
-    threads, so 100 leave enough for everything else."""
+    threads, so 100 leave enough for everything else. registry: 127.0.0.1:PORT of one that holds the project's images in
+    ECR's place; "" leaves them to the Docker engine."""
 
     home: str = ""
     port: Annotated[int, Field(ge=0, le=65535)] = 4600
     runner: Literal["auto", "docker", "process"] = "auto"
     concurrency: Annotated[int, Field(ge=2, le=100)] = 10
+    registry: Annotated[str, Field(pattern=r"^(127\.0\.0\.1:\d{1,5})?$")] = ""
 
 
 class Settings(Section):
