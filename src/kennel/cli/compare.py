@@ -128,8 +128,10 @@ def _from_nothing(data: Path, asked: _Asked) -> Comparison:
 
 
 def _launching(own: Cloud) -> Cloud:
-    """Who launches machines."""
-    return own
+    """On the local AWS whoever launches is the launcher; so, too, where a setting says."""
+    from kennel.cloud.iam.acting import as_launcher
+
+    return as_launcher(own) if own.side == "local" or own.settings.iam.assume else own
 
 
 def _agree(cloud: Cloud, yes: bool) -> None:

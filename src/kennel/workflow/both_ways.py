@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from kennel.cloud import instance, names, registry
+from kennel.cloud import instance, instance_plan, names
 from kennel.cloud.by_hand import ByHand
 from kennel.cloud.debugger import Debugging
-from kennel.cloud.instance_requests import InstancePlan, has_gpu
+from kennel.cloud.instance_requests import InstancePlan
 from kennel.cloud.prices import Estimate, Line, Prices
 from kennel.cloud.session import Cloud
 from kennel.cloud.training import TrainingPlan, start
@@ -20,7 +20,6 @@ from kennel.comparison.costs import HOURS_A_MONTH
 from kennel.errors import KennelError
 from kennel.hyperparameters import parse
 from kennel.settings import Settings
-from kennel.workflow.comparing import on_engine
 from kennel.workflow.story import Stage, Story
 
 
@@ -67,38 +66,11 @@ class BothWays(Story):
 
     def run_plan(self) -> InstancePlan:
         """The machine by hand, given the same. Raises KennelError where it could not have the same image."""
-        asked, given = self._settings.ec2, self._fixed()
-        run = names.name(self._settings.project, names.EC2, self._inputs.digest, self._stage.record.name, given)
-        return InstancePlan(
-            run=run,
-            region=self._cloud.region,
-            out=str(instance.place(self._cloud, run)),
-            image=self._image_by_hand(),
-            data=self._inputs.splits,
-            weights=self._inputs.weights,
-            hyperparameters=given,
-            instance_type=asked.instance_type,
-            volume_gb=asked.volume_gb,
-            max_runtime_s=asked.max_runtime_s,
-            spot=asked.spot,
-            gpu=has_gpu(asked.instance_type) and self._cloud.side == "aws",
-            ssh_from=asked.ssh_from,
-            key_name=asked.key_name,
-            subnet=asked.subnet,
-            role=self._settings.instance_role,
-            tags=tuple(self._settings.tags()),
-        )
-
-    def _image_by_hand(self) -> str:
-        """What a machine can pull; on the local side, without a registry, the engine's own id."""
-        uri = registry.image_uri(self._cloud, self._settings.images.training)
-        if self._cloud.side == "aws" or "@sha256:" in uri:
-            return uri
-        found = on_engine(self._cloud, uri)
-        if not found:
-            remedy = "Build it: scripts/build_push.sh training --cpu; and set local.runner to docker or auto"
-            raise KennelError(f"the engine of this machine has no image {self._settings.images.training}", remedy)
-        return found
+        given, settings = self._fixed(), self._settings
+        run = names.name(settings.project, names.EC2, self._inputs.digest, self._stage.record.name, given)
+        folder = self._inputs.splits["train"].removesuffix("train/")
+        asked = instance_plan.named(self._cloud, folder, self._inputs.weights, given)
+        return instance_plan.plan_of(self._cloud, asked, run)
 
     def _by_hand(self, plan: InstancePlan) -> str:
         """Launched where it is not yet, and waited for; the run's name."""

@@ -55,7 +55,7 @@ def of_job(cloud: Cloud, name: str, folder: Path, progress: Progress) -> Found:
     if job is None:
         raise KennelError(f"there is no training job {name}", "See which there are: kennel status")
     run = recorded.of_job(job, cloud.side, cloud.region)
-    run = run.model_copy(update={"image_digest": run.image_digest or on_engine(cloud, run.image)})
+    run = run.model_copy(update={"image_digest": run.image_digest or _on_engine(cloud, run.image)})
     profile = str(job.get("ProfilerConfig", {}).get("S3OutputPath", "")).rstrip("/")
     series = S3Uri.parse(f"{profile}/{name}/profiler-output/") if profile else None
     artifact = job.get("ModelArtifacts", {}).get("S3ModelArtifacts", "")
@@ -67,7 +67,7 @@ def of_run(cloud: Cloud, name: str, folder: Path, progress: Progress) -> Found:
     asked, place = cloud.settings.ec2, instance.place(cloud, name)
     told = instance.status(cloud, name)
     run = recorded.of_run(told, cloud.side, cloud.region, asked.volume_gb, asked.max_runtime_s)
-    run = run.model_copy(update={"image_digest": run.image_digest or on_engine(cloud, run.image)})
+    run = run.model_copy(update={"image_digest": run.image_digest or _on_engine(cloud, run.image)})
     return _with(cloud, run, place / by_hand.ARTIFACT, place / f"{by_hand.OUTPUT}profiler/", folder, progress)
 
 
@@ -140,7 +140,7 @@ def _busy(cloud: Cloud, run: Recorded, series: S3Uri, folder: Path, progress: Pr
     return run.model_copy(update={"utilisation": used(read_profile(folder))})
 
 
-def on_engine(cloud: Cloud, image: str) -> str:
+def _on_engine(cloud: Cloud, image: str) -> str:
     """On the local side, the id by which this machine's engine knows an image that was named by a tag; "" where there
     is no engine, or no such image, or jobs are no containers."""
     if cloud.side != "local" or cloud.settings.local.runner == "process" or not image:
