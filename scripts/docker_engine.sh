@@ -16,6 +16,8 @@ Environment:
   KENNEL_STATE_DIR       where process ids, logs and the password are kept (0700)
                          [${XDG_RUNTIME_DIR:-/tmp}/kennel-engine-$UID]
   KENNEL_REGISTRY_PORT   [5000]
+  KENNEL_REGISTRY_PASSWORD
+                         [a new one]; ACCOUNT-auth-token is what the local AWS's ECR gives as a login
   DOCKER_HOST            honoured, as by any Docker client
 
 Example:
@@ -129,7 +131,11 @@ YAML
 new_password() {
   (
     umask 077
-    head -c 32 /dev/urandom | base64 | tr -dc 'A-Za-z0-9' >"$STATE/registry.password"
+    if [[ -n ${KENNEL_REGISTRY_PASSWORD:-} ]]; then
+      printf '%s' "$KENNEL_REGISTRY_PASSWORD" >"$STATE/registry.password"
+    else
+      head -c 32 /dev/urandom | base64 | tr -dc 'A-Za-z0-9' >"$STATE/registry.password"
+    fi
     # -i reads from standard input, so the password shows in no process list. -B is bcrypt, all that a registry takes.
     htpasswd -niB AWS <"$STATE/registry.password" >"$STATE/registry.htpasswd" 2>/dev/null
   )

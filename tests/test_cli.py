@@ -45,6 +45,7 @@ COMMANDS += ["local", "local up", "local down", "local status", "local env", "lo
 COMMANDS += ["function", "function deploy", "function invoke", "function url", "function logs"]
 COMMANDS += ["scale", "scale apply", "scale status", "scale watch", "scale remove"]
 COMMANDS += ["scale simulate", "scale measure"]
+COMMANDS += ["compare"]
 COMMANDS += ["artifact", "artifact show", "artifact prove", "artifact pack"]
 
 

@@ -97,6 +97,10 @@ REQUESTS = {
     "training": ("CreateTrainingJob", training.training_request(TRAIN)),
     "training-features": ("CreateTrainingJob", training.training_request(FEATURES)),
     "training-spot": ("CreateTrainingJob", training.training_request(SPOT)),
+    "training-profiled": (
+        "CreateTrainingJob",
+        training.training_request(replace(TRAIN, debugging=Debugging(Debugger(), "us-east-1", 213, tensors=False))),
+    ),
     "training-watched": ("CreateTrainingJob", training.training_request(WATCHED)),
     "tuning": ("CreateHyperParameterTuningJob", tuning.tuning_request(TUNE)),
     "tuning-grid": ("CreateHyperParameterTuningJob", tuning.tuning_request(searching(strategy="Grid", jobs=12))),

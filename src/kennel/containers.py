@@ -101,6 +101,10 @@ class Engine:
         """The id of an image that is on the engine, see `resolve`; nothing is pulled."""
         return resolve(reference, self._client.api.images())
 
+    def pull(self, reference: str, user: str, password: str) -> str:
+        """The id of an image that a registry has, pulled with a login. Raises EngineError."""
+        return str(self._pull(reference, {"username": user, "password": password}).id)
+
     def gpus(self) -> list[DeviceRequest]:
         """All GPUs, as an option of `start`, where containers can have them."""
         there = "nvidia" in (self._client.info().get("Runtimes") or {})
@@ -230,9 +234,9 @@ class Engine:
         except EngineError as error:
             log.warning("what is root's in %s stays so: %s", folder, error.message)
 
-    def _pull(self, reference: str) -> Any:
+    def _pull(self, reference: str, login: Mapping[str, str] | None = None) -> Any:
         try:
-            return self._client.images.pull(reference)
+            return self._client.images.pull(reference, auth_config=dict(login) if login else None)
         except NotFound as error:
             raise EngineError(f"there is no image {reference}", BUILD) from error
         except APIError as error:

@@ -13,9 +13,11 @@ from kennel import __version__
 from kennel.cli import (
     account,
     artifact,
+    compare,
     data,
     debug,
     doctor,
+    ec2,
     function,
     iam,
     local,
@@ -44,6 +46,7 @@ app.command("run", epilog=run.EPILOG)(run.run)
 app.command("status", epilog=account.STATUS_EPILOG)(account.status)
 app.command("teardown", epilog=account.TEARDOWN_EPILOG)(account.teardown)
 app.add_typer(function.app, name="function")
+app.add_typer(ec2.app, name="ec2")
 scale.app.command("simulate", epilog=scale_simulate.EPILOG)(scale_simulate.simulate)
 scale.app.command("measure", epilog=scale_measure.EPILOG)(scale_measure.measure)
 app.add_typer(scale.app, name="scale")
@@ -53,6 +56,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(artifact.app, name="artifact")
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("debug", epilog=debug.EPILOG)(debug.debug)
+app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)

@@ -80,11 +80,15 @@ def env(settings_file: SettingsFile = None) -> None:
         out.print(f"export {name}={value}", highlight=False)
 
 
-@app.command(epilog="Example: kennel local interrupt kennel-train-1a2b3c4d")
+@app.command(
+    epilog="Examples: kennel local interrupt kennel-train-1a2b3c4d · kennel local interrupt i-0123456789abcdef0"
+)
 def interrupt(
-    job: Annotated[str, typer.Argument(help="A spot training job.")], settings_file: SettingsFile = None
+    job: Annotated[str, typer.Argument(help="A spot training job, or the id of a spot machine.")],
+    settings_file: SettingsFile = None,
 ) -> None:
-    """Rehearse a spot interruption: SIGTERM, the grace, the end, and the start anew from its checkpoints."""
+    """Rehearse a spot interruption. Of a job: SIGTERM, the grace, the end, and the start anew from its checkpoints; of
+    a machine: the notice in its metadata, and two minutes later the end."""
     _call(_found(settings_of.load(settings_file)), f"interrupt?job={quote(job, safe='')}", "POST")
     err.print(f"{job} is being interrupted; follow it: kennel local status")
 
@@ -181,7 +185,7 @@ def _print(found: dict[str, Any]) -> None:
     out.print(
         f"{found['url']}  {found['region']}  account {found['account']}  state in {found['home']}", highlight=False
     )
-    for key in ("endpoints", "functions", "tuning_jobs", "training_jobs"):
+    for key in ("endpoints", "functions", "machines", "tuning_jobs", "training_jobs"):
         title, table = key.replace("_", " "), Table(show_header=False, box=None)
         for each in found[key]:
             detail = each["detail"] if each["detail"] != each["status"] else ""

@@ -57,16 +57,16 @@ def run(
     before = record.resumed(out_folder, on) if resume else None
     settings = _with_jobs(settings, before.jobs if before else jobs)
     with connected(on, settings, keep) as own:
-        cloud = _acting(own)
+        cloud = acting(own)
         _agree(cloud, yes)
         begun = before or record.begin(out_folder, on, data or _at_hand(), jobs)
-        summary = Story(Stage(cloud, begun, out_folder, progress(), _ask_to_stop)).tell(until)
+        summary = Story(Stage(cloud, begun, out_folder, progress(), ask_to_stop)).tell(until)
     print_json(summary.as_json()) if as_json else _print(summary)
     if endpoint := summary.addresses.get("endpoint"):
         _print_next(on, endpoint, keep)
 
 
-def _acting(cloud: Cloud) -> Cloud:
+def acting(cloud: Cloud) -> Cloud:
     """On the local AWS its owner administers it, and the story is told by the deployer."""
     from kennel.cloud.iam.acting import as_deployer, prepared
 
@@ -99,6 +99,11 @@ def _agree(cloud: Cloud, yes: bool) -> None:
         err.print(found.notes[0])
         return
     show_estimate(found)
+    agree(yes)
+
+
+def agree(yes: bool) -> None:
+    """Ask whether what was estimated may be spent. Raises KennelError where nobody agrees."""
     if not yes and not sys.stdin.isatty():
         raise KennelError("nobody to ask whether this may be spent", "Say --yes")
     if not yes and not typer.confirm("Start?", err=True):
@@ -128,7 +133,7 @@ def _print_next(on: str, endpoint: str, keep: bool) -> None:
         err.print("end what is billed: kennel teardown --on aws")
 
 
-def _ask_to_stop(kind: str, name: str) -> bool:
+def ask_to_stop(kind: str, name: str) -> bool:
     """After Ctrl-C. Where nobody can be asked it goes on, and the line says how to come back to it."""
     err.print(f"the {kind} {name} goes on without this command; --resume comes back to it")
     return sys.stdin.isatty() and typer.confirm(f"Stop {name} as well?", default=False, err=True)

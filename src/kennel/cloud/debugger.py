@@ -57,16 +57,21 @@ PROFILER_RULES: tuple[DebuggerRule, ...] = ("LowGPUUtilization", "CPUBottleneck"
 
 @dataclass(frozen=True, slots=True)
 class Debugging:
-    """settings: kennel.toml's; region: for the rule image; steps_per_epoch: from which the intervals follow."""
+    """settings: kennel.toml's; region: for the rule image; steps_per_epoch: from which the intervals follow. tensors:
+    False leaves the profiler alone, without rules, so that the training does no more than one by hand does."""
 
     settings: Debugger
     region: str
     steps_per_epoch: int
+    tensors: bool = True
 
 
 def members(debugging: Debugging, job: str, output: str) -> Request:
     """The request's members about Debugger and profiler. job: its name; output: S3 prefix, tensors come to
     OUTPUT/JOB/debug-output, metrics to OUTPUT/JOB/profiler-output. Raises SettingError."""
+    profiler = {"S3OutputPath": output, "ProfilingIntervalInMilliseconds": debugging.settings.profiler_interval_ms}
+    if not debugging.tensors:
+        return {"ProfilerConfig": profiler}
     return {
         "DebugHookConfig": {
             "S3OutputPath": output,
@@ -74,10 +79,7 @@ def members(debugging: Debugging, job: str, output: str) -> Request:
             "CollectionConfigurations": collections(debugging.steps_per_epoch),
         },
         "DebugRuleConfigurations": list(_rules(debugging, job, TENSOR_RULES)),
-        "ProfilerConfig": {
-            "S3OutputPath": output,
-            "ProfilingIntervalInMilliseconds": debugging.settings.profiler_interval_ms,
-        },
+        "ProfilerConfig": profiler,
         "ProfilerRuleConfigurations": [
             *_rules(debugging, job, PROFILER_RULES),
             _rule(debugging, REPORT, {}),

@@ -1,25 +1,26 @@
 """What the work costs, before it starts: a dated file of prices, and an estimate from settings. Pure but for the file.
 
-Prices are SageMaker's on-demand ones, the same for training and hosting. Without: taxes, free tier, spot's discount,
+`ml.` prices are SageMaker's on-demand ones, the same for training and hosting; the others are EC2's. An estimate is
+without taxes, free tier, spot's discount,
 requests and transfers (cents at this size). A price that is not known is never guessed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Literal
 
 from kennel.cloud.tuning import trial_count
+from kennel.comparison.costs import OWN_DISK, Book, Market, Offer, Source
 from kennel.settings import Settings, Training
 
 HOURS_A_MONTH = 730
 UNKNOWN = "unknown"
-OWN_DISK = ("ml.g4dn.", "ml.g5.", "ml.g6.", "ml.p3dn.", "ml.p4d.", "ml.p5.", "ml.m5d.", "ml.c5d.")
-"""Instances with a disk of their own: SageMaker attaches, and bills, no volume (CreateTrainingJob, VolumeSizeInGB)."""
-
+TRAININGS = ("instances", "ec2", "spot", "volume_gb_month", "gp3_gb_month", "ipv4_hour")
+"""The prices that a training is reckoned by."""
 FEATURES_MINUTES = 10.0
 TRIAL_MINUTES = {True: 4.0, False: 20.0}
 """By tuning.features_once: heads on features that are there, or fine-tuning through the network."""
@@ -30,25 +31,39 @@ TRAINING_MINUTES = {True: 6.0, False: 25.0}
 @dataclass(frozen=True, slots=True)
 class Region:
     """USD: an hour of an instance by its type; a gigabyte and month of a job's volume, of the bucket; a gigabyte and
-    second of a function's provisioned concurrency."""
+    second of a function's provisioned concurrency; an hour of an EC2 instance, on demand and as it once was on spot; a
+    gigabyte and month of its disk, an hour of its public address."""
 
     instances: Mapping[str, float]
     volume_gb_month: float | None = None
     bucket_gb_month: float | None = None
     provisioned_gb_s: float | None = None
+    ec2: Mapping[str, float] = field(default_factory=dict)
+    spot: Mapping[str, float] = field(default_factory=dict)
+    gp3_gb_month: float | None = None
+    ipv4_hour: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """as_of: the day they were gathered."""
+    """as_of: the day they were gathered; sources: by a region's member, where they come from and of when they are."""
 
     as_of: str
     regions: Mapping[str, Region]
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
     def hourly(self, region: str, instance_type: str) -> float | None:
-        """USD for an hour of one instance; None where it is not known."""
+        """USD for an hour of one instance, on demand: SageMaker's (`ml.…`) or EC2's; None where it is not known."""
         found = self.regions.get(region)
-        return found.instances.get(instance_type) if found else None
+        if found is None:
+            return None
+        return (found.instances if instance_type.startswith("ml.") else found.ec2).get(instance_type)
+
+    def book(self) -> Book:
+        """What a training costs by either way, everywhere."""
+        offers = [offer for name, region in self.regions.items() for offer in _offers(name, region)]
+        sources = [self.sources[each] for each in TRAININGS if each in self.sources]
+        return Book(as_of=self.as_of, offers=tuple(offers), sources=tuple(sources))
 
     def provisioned(self, region: str, memory_mb: int, instances: int) -> float | None:
         """USD for an hour of a function's instances that are always there; None where it is not known."""
@@ -117,7 +132,23 @@ class Estimate:
 def load() -> Prices:
     """The file of prices that comes with Kennel."""
     found = json.loads(files("kennel.cloud").joinpath("prices.json").read_text())
-    return Prices(found["as_of"], {name: Region(**each) for name, each in found["regions"].items()})
+    sources = {name: Source(**each) for name, each in found["sources"].items()}
+    return Prices(found["as_of"], {name: Region(**each) for name, each in found["regions"].items()}, sources)
+
+
+def _offers(name: str, region: Region) -> Iterator[Offer]:
+    for kind, hourly in region.instances.items():
+        yield Offer(
+            way="sagemaker", market="on demand", region=name, instance_type=kind.removeprefix("ml."), hourly=hourly,
+            gb_month=region.volume_gb_month,
+        )  # fmt: skip
+    markets: tuple[tuple[Market, Mapping[str, float]], ...] = (("on demand", region.ec2), ("spot", region.spot))
+    for market, found in markets:
+        for kind, hourly in found.items():
+            yield Offer(
+                way="ec2", market=market, region=name, instance_type=kind, hourly=hourly,
+                gb_month=region.gp3_gb_month, ipv4_hour=region.ipv4_hour,
+            )  # fmt: skip
 
 
 def estimate(settings: Settings, side: Literal["aws", "local"], prices: Prices) -> Estimate:
@@ -168,7 +199,7 @@ class _Work:
         instance = self.prices.hourly(self.settings.region, training.instance_type)
         if instance is None or region is None:
             return None
-        if training.instance_type.startswith(OWN_DISK):
+        if training.instance_type.removeprefix("ml.").startswith(OWN_DISK):
             return training.instances * instance
         if region.volume_gb_month is None:
             return None

@@ -1,25 +1,35 @@
-"""The image that a setting means, as SageMaker wants it told: registry, repository and digest."""
+"""The image that a setting means, as SageMaker wants it told: registry, repository and digest.
+
+On the local side the registry is one on loopback, where `[local] registry` names it, else the Docker engine.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from kennel.cloud.session import Cloud, code_of, told
 from kennel.errors import KennelError, SettingError
 
+if TYPE_CHECKING:
+    import httpx
+
 IMAGE = re.compile(r"(?P<repository>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)(?::(?P<tag>[\w][\w.-]{0,127}))?", re.ASCII)
+REGISTRY = "Start it, with ECR's password: KENNEL_REGISTRY_PASSWORD=… scripts/docker_engine.sh registry start"
 MISSING = ("RepositoryNotFoundException", "ImageNotFoundException")
 
 
 def image_uri(cloud: Cloud, image: str) -> str:
     """`ACCOUNT.dkr.ecr.REGION.amazonaws.com/kennel-training@sha256:…` of repository[:tag]; without a tag, the newest.
 
-    A digest, since a tag could move between a job and its repetition. The local AWS need not have the repository: its
-    runner looks on this machine's engine, for the newest of the repository where no tag is told.
-    Raises KennelError where the image is missing.
+    A digest, since a tag could move between a job and its repetition. The local AWS need not have the repository: where
+    there is no registry, its runner looks on this machine's engine, for the newest of the repository where no tag is
+    told. Raises KennelError where the image is missing.
     """
     repository, tag = _parted(image)
+    if cloud.side == "local" and (host := cloud.settings.local.registry):
+        return f"{host}/{repository}@{_LoopbackRegistry(host, cloud.account).digest(repository, tag)}"
     base = f"{registry(cloud)}/{repository}"
     found = _find(cloud, repository, tag)
     if cloud.side == "local":
@@ -30,6 +40,21 @@ def image_uri(cloud: Cloud, image: str) -> str:
         remedy = f"Build and push it: scripts/build_push.sh {kind} --push --region {cloud.region}"
         raise KennelError(f"{image} is not in ECR in {cloud.region}", remedy)
     return f"{base}@{found['imageDigest']}"
+
+
+def runnable(cloud: Cloud, image: str) -> str:
+    """The same for `docker run` on a machine: on the local side, without a registry, the engine's own id of the image.
+
+    Raises KennelError where the image is missing.
+    """
+    told = image_uri(cloud, image)
+    if cloud.side == "aws" or cloud.settings.local.registry:
+        return told
+    from kennel.containers import BUILD, Engine
+
+    if (found := Engine().find(told)) is None:
+        raise KennelError(f"there is no image {image} on the Docker engine", BUILD)
+    return found
 
 
 def repository_of(image: str) -> str:
@@ -69,3 +94,56 @@ def _describe(cloud: Cloud, repository: str, tag: str | None) -> list[dict[str, 
     request |= {"imageIds": [{"imageTag": tag}]} if tag else {"filter": {"tagStatus": "TAGGED"}}
     pages = cloud.client("ecr").get_paginator("describe_images").paginate(**request)
     return [each for page in pages for each in page["imageDetails"]]
+
+
+MANIFESTS = (
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+)
+"""Docker's and OCI's: a registry tells the digest of the form that is asked for."""
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class _LoopbackRegistry:
+    """A registry on this machine. Its password is the one that the local AWS's ECR gives to all who ask for a login; it
+    is not asked here, since on AWS whoever looks up an image needs no login either."""
+
+    host: str
+    account: str
+
+    def digest(self, repository: str, tag: str | None) -> str:
+        """Raises KennelError."""
+        tag = tag or self._tag(repository)
+        digest = str(self._ask("HEAD", f"{repository}/manifests/{tag}").headers.get("Docker-Content-Digest", ""))
+        if not DIGEST.fullmatch(digest):
+            raise KennelError(f"{self.host} tells no digest of {repository}:{tag}", "See that it is a Docker registry")
+        return digest
+
+    def _tag(self, repository: str) -> str:
+        """The one that a registry has; it does not know which of several is the newest. Raises KennelError."""
+        found = self._ask("GET", f"{repository}/tags/list").json().get("tags") or []
+        if "latest" in found or len(found) == 1:
+            return "latest" if "latest" in found else str(found[0])
+        named = ", ".join(map(str, found[:5]))
+        raise KennelError(f"{self.host} has several of {repository}", f"Name one in kennel.toml's [images]: {named}")
+
+    def _ask(self, method: str, path: str) -> httpx.Response:
+        """Raises KennelError."""
+        import httpx
+
+        login, address = ("AWS", f"{self.account}-auth-token"), f"http://{self.host}/v2/{path}"
+        try:
+            with httpx.Client(auth=login, trust_env=False, timeout=30) as client:  # no proxy: it is on loopback
+                answer = client.request(method, address, headers={"Accept": ", ".join(MANIFESTS)})
+        except httpx.HTTPError as error:
+            raise KennelError(f"no registry answers at {self.host}", REGISTRY) from error
+        if answer.status_code == 404:
+            kind = "serving" if path.startswith("kennel-serving") else "training"
+            push = f"Push it: scripts/build_push.sh {kind} --push --registry {self.host}"
+            raise KennelError(f"{path.split('/')[0]} is not in the registry {self.host}", push)
+        if answer.status_code != 200:
+            raise KennelError(f"the registry {self.host} says {answer.status_code}", REGISTRY)
+        return answer

@@ -32,6 +32,10 @@ class Documents:
         with self._lock:
             return copy.deepcopy(list(self._held.values()))
 
+    def names(self) -> list[str]:
+        with self._lock:
+            return list(self._held)
+
     def add(self, name: str, document: Document) -> bool:
         """Keep a new one; False, and nothing done, where the name is taken."""
         with self._lock:

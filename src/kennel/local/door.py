@@ -45,7 +45,7 @@ MAX_BODY = 30 * 1024**2
 """Of everything but S3's objects. What an endpoint takes is less, and its own business."""
 MAX_PACKAGE = 70_167_211
 """Of a function's package, in base64; AWS's own bound."""
-WHOSE = {"sagemaker": "SageMaker", "application-autoscaling": "Application Auto Scaling"}
+WHOSE = {"sagemaker": "SageMaker", "application-autoscaling": "Application Auto Scaling", "ssm": "Systems Manager"}
 WEB = ("/_url/", "/_code/")
 OWNERS = ("/_kennel/calls",)
 """Pages for the owner of the home only."""

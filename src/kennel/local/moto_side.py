@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import randbits
@@ -66,10 +66,25 @@ class Moto:
         self._keepers: dict[str, Keeper] = {}
         self._apps: dict[str, Any] = {}
         self._changed: dict[str, int] = {}
+        self._lessons: dict[str, Callable[[], None]] = {}
         self._time = _Time()
 
     def kept_by(self, service: str, keeper: Keeper) -> None:
         self._keepers[service] = keeper
+
+    def taught(self, service: str, teach: Callable[[], None]) -> None:
+        """teach: changes what moto does for a service; called before the service is first asked for. What it makes gets
+        the same ids each time."""
+        self._lessons[service] = teach
+
+    def prepare(self, service: str) -> None:
+        """Whoever looks into moto's state without asking it, has to do this first."""
+        with self.lock:
+            self._app(service)
+
+    def knows(self, service: str) -> bool:
+        """Whether the service was asked for; its state is empty where it was not."""
+        return service in self._apps
 
     def start(self) -> None:
         """Make moto's state what it was when the last server ended, however it ended."""
@@ -110,6 +125,7 @@ class Moto:
         return reply
 
     def _journalled(self, call: Call) -> Reply:
+        self._app(call.service)  # not with this call's dice: another call may have come first when it is played again
         entry = {"time": time.time(), "seed": randbits(64), **call.document()}
         with self._as_at(entry["time"], entry["seed"]):
             reply = self._ask(call)
@@ -118,6 +134,7 @@ class Moto:
         return reply
 
     def _play(self, entry: dict[str, Any]) -> None:
+        self._app(entry["service"])
         try:
             with self._as_at(entry["time"], entry["seed"]):
                 reply = self._ask(Call.parse(entry))
@@ -163,6 +180,9 @@ class Moto:
         if service not in self._apps:
             self._apps[service] = create_backend_app(SERVICES[service])
             self._time.rule()
+            if lesson := self._lessons.get(service):
+                with self._as_at(time.time(), 0):
+                    lesson()
         return self._apps[service]
 
 

@@ -1,4 +1,4 @@
-"""The page at `/` and what it shows: functions, jobs, endpoints and logs, live. Reads by any client's operations."""
+"""The page at `/` and what it shows: functions, jobs, endpoints, machines, logs, live. By any client's operations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.resources import files
 from urllib.parse import parse_qs, urlsplit
 
 from kennel.local.errors import invalid
-from kennel.local.parts import Document, House, Operation, Reply
+from kennel.local.parts import Document, House, Machinery, Operation, Reply
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
@@ -26,7 +26,7 @@ ReadLog = Callable[[str, str, int], Sequence[str]]
 ReadCalls = Callable[[float], bytes]
 """(epoch seconds) → what the gatekeeper decided since then, a line of JSON each."""
 Interrupt = Callable[[str], None]
-"""Takes a running spot job its instance."""
+"""Takes a running spot job its instance; announces a spot machine its end."""
 
 
 class Page:
@@ -39,9 +39,10 @@ class Page:
         read_log: ReadLog,
         interrupt: Interrupt,
         read_calls: ReadCalls = lambda after: b"",
+        machinery: Machinery | None = None,
     ) -> None:
         self._house, self._operations, self._read_log, self._interrupt = house, operations, read_log, interrupt
-        self._read_calls = read_calls
+        self._read_calls, self._machinery = read_calls, machinery
 
     def __call__(self, method: str, target: str) -> Reply:
         """target: the request's path with its query. Raises Refused."""
@@ -80,6 +81,7 @@ class Page:
             "training_jobs": [self._training_job(name) for name in self._names("TrainingJob")],
             "endpoints": [self._endpoint(name) for name in self._names("Endpoint")],
             "functions": self._functions(),
+            "machines": list(self._machinery.machines()) if self._machinery else [],
         }
 
     def _names(self, kind: str) -> list[str]:
@@ -182,6 +184,8 @@ class Page:
         }
 
     def _log(self, kind: str, name: str) -> list[str]:
+        if kind == "machine":
+            return list(self._machinery.console(name)) if self._machinery else []
         if kind == "function":
             return list(self._read_log(f"/aws/lambda/{name}", "", 300))
         if kind == "endpoint":

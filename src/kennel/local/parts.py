@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from kennel.local.call import Call
     from kennel.local.errors import Refused
+    from kennel.local.machines.facts import Facts
+    from kennel.local.machines.words import Why
 
 Document = dict[str, Any]
 """A request, an answer or a stored resource: JSON values in AWS's own member names; times are epoch seconds (float)."""
@@ -87,6 +89,20 @@ class Interruptible(Protocol):
 
     def interrupt(self, name: str) -> None:
         """Take a running spot job its instance. Raises Refused."""
+
+
+@runtime_checkable
+class Machinery(Protocol):
+    """What runs EC2's instances."""
+
+    def machines(self) -> Sequence[Document]:
+        """As the page shows them: name, status, detail, created."""
+
+    def console(self, identity: str) -> Sequence[str]:
+        """Its last lines."""
+
+    def interrupt_machine(self, identity: str) -> bool:
+        """Announce a running spot machine its end; False where there is no such machine. Raises Refused."""
 
 
 class Asker(Protocol):
@@ -239,9 +255,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A process of this machine that stands for no image: a function's instance. name, log: as Work's.
+    """A process of this machine that stands for no image: a function's instance, user data. name, log: as Work's.
 
-    environment: all that it gets, beside a folder for temporary files and the marks by which it is found.
+    environment: all that it gets, beside a folder for temporary files and the marks by which it is found. containers:
+    whether it may start some, which carry its marks as labels, and end with it.
     """
 
     name: str
@@ -249,6 +266,7 @@ class Program:
     folder: Path
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    containers: bool = False
 
 
 class Running(Protocol):
@@ -279,6 +297,9 @@ class RunningProgram(Running, Protocol):
 
     def memory(self) -> int:
         """Bytes that it holds at this moment; 0 when it has ended."""
+
+    def shut_down(self, seconds: float) -> None:
+        """SIGTERM to all of it, as when a machine goes down; wait until nothing is left, at most so long."""
 
 
 class Runner(Protocol):
@@ -316,6 +337,29 @@ class Programs(Protocol):
 
     def run(self, program: Program) -> RunningProgram:
         """Raises KennelError."""
+
+
+class Instances(Protocol):
+    """EC2's instances from inside the server."""
+
+    def attend(self, told: Callable[[str], None]) -> None:
+        """told: the id of an instance whose state has changed; it must not wait for anything."""
+
+    def all(self) -> Mapping[str, Document]:
+        """By their ids: State, Why, Made."""
+
+    def get(self, identity: str) -> Document | None: ...
+
+    def facts(self, identity: str) -> Facts: ...
+
+    def reach(self, identity: str, state: str, before: str) -> bool:
+        """It is in that state now; False, and nothing done, where it was not in the one before."""
+
+    def booted(self, identity: str) -> bool:
+        """Whether it has been started before; it has been from now on."""
+
+    def end(self, identity: str, why: Why) -> None:
+        """It ends by itself, or by the server's doing; nothing where it does so already."""
 
 
 class Sessions(Protocol):
@@ -389,6 +433,8 @@ class House:
     """Who works in this house, if it is one that `acting_as` made."""
     monitoring: Monitoring | None = None
     """What scaling needs; without it there is none."""
+    instances: Instances | None = None
+    """What machines need; without it there are none."""
 
     def arn(self, resource: str, service: str = "sagemaker") -> str:
         """`arn:aws:sagemaker:REGION:ACCOUNT:resource`. SageMaker's have small letters, whatever the name has."""

@@ -18,6 +18,7 @@ from kennel.local.door import Door
 from kennel.local.errors import Refused
 from kennel.local.gatekeeper import Actors, CallLog, Gatekeeper, Things
 from kennel.local.home import State, alone, announced, credentials
+from kennel.local.machines.book import InstanceBook
 from kennel.local.moto_side import ACCOUNT, Moto
 from kennel.local.objects import ObjectStore
 from kennel.local.page import Interrupt, Page
@@ -28,6 +29,7 @@ from kennel.local.parts import (
     Interruptible,
     Invocations,
     JsonService,
+    Machinery,
     Operation,
     Reply,
     RestService,
@@ -50,19 +52,23 @@ BACKLOG = 512
 
 
 def assemble(house: House, concurrency: int = 10, limits: HostingLimits | None = None) -> list[Service]:
-    """SageMaker's parts, Application Auto Scaling, and Lambda.
+    """SageMaker's parts, Application Auto Scaling, Lambda, machines, and what tells their images.
 
     concurrency: executions of functions at a time. limits: of hosting.
     """
     from kennel.local.functions import Functions, Limits
     from kennel.local.hosting import Hosting
+    from kennel.local.machines import Machines
+    from kennel.local.parameters import Parameters
     from kennel.local.scaling import Scaling
     from kennel.local.training import TrainingJobs
     from kennel.local.tuning import TuningJobs
 
     training, hosting = TrainingJobs(house), Hosting(house, limits)
     scaling = [Scaling(house, hosting, house.monitoring)] if house.monitoring else []
-    return [training, TuningJobs(house, training), *scaling, hosting, Functions(house, Limits(concurrency))]
+    machines = [Machines(house, house.instances)] if house.instances else []
+    functions = Functions(house, Limits(concurrency))
+    return [training, TuningJobs(house, training), *scaling, hosting, functions, *machines, Parameters(house)]
 
 
 def serve(
@@ -101,6 +107,8 @@ class _Kept:
     objects: ObjectStore
     logs: LogStore
     metrics: MetricStore
+    instances: InstanceBook
+    changes: Changes
 
 
 def _furnished(
@@ -109,7 +117,7 @@ def _furnished(
     """The house with its services at work. held: what to close when the server ends, the last first."""
     kept = _kept(home, region, held)
     runners = held.enter_context(closing(Choice(_setting(runner), home)))
-    changes = Changes()
+    changes = kept.changes
     tags = TagStore(home / "tags", changes)
     things = Things(kept.moto, region, tags)
     gate = Gatekeeper(
@@ -135,6 +143,7 @@ def _furnished(
         programs=runners,
         sessions=roles,
         monitoring=alarms,
+        instances=kept.instances,
         actors=Actors(gate),
     )
     there = [*services(house), Tagging(house, tags)]
@@ -150,15 +159,17 @@ def _furnished(
     shown |= {name: each for service in json for name, each in service.json_operations().items()}
     theirs = {each.service: each.rest_operations() for each in rest}
     things.know({"sagemaker": operations, **theirs, **{each.service: each.json_operations() for each in json}})
-    page = Page(house, shown, kept.logs.last_lines, _interrupt(there), gate.calls.text)
+    machinery = next((each for each in there if isinstance(each, Machinery)), None)
+    page = Page(house, shown, kept.logs.last_lines, _interrupt(there, machinery), gate.calls.text, machinery)
     return house, Door(region, operations, _invocations(there), kept.moto, kept.objects, page, rest, json, gate)
 
 
 def _kept(home: Path, region: str, held: ExitStack) -> _Kept:
     folder = home / "moto"
     moto = Moto(folder)
-    objects = ObjectStore(home / "s3", moto)
-    kept = _Kept(moto, objects, LogStore(folder / "logs", moto, region), MetricStore(folder, moto, region))
+    objects, changes = ObjectStore(home / "s3", moto), Changes()
+    logs, metrics = LogStore(folder / "logs", moto, region), MetricStore(folder, moto, region)
+    kept = _Kept(moto, objects, logs, metrics, InstanceBook(home / "machines", moto, region, changes), changes)
     for each in (kept.moto, kept.objects, kept.logs, kept.metrics):
         held.callback(each.close)
     moto.start()
@@ -180,8 +191,15 @@ def _invocations(services: Sequence[Service]) -> Invocations:
     return next((each for each in services if isinstance(each, Invocations)), _NoEndpoints())
 
 
-def _interrupt(services: Sequence[Service]) -> Interrupt:
-    return next((each.interrupt for each in services if isinstance(each, Interruptible)), _nothing_to_interrupt)
+def _interrupt(services: Sequence[Service], machinery: Machinery | None) -> Interrupt:
+    """Of a machine, by its id, or of a job, by its name."""
+    of_job = next((each.interrupt for each in services if isinstance(each, Interruptible)), _nothing_to_interrupt)
+
+    def interrupt(name: str) -> None:
+        if machinery is None or not machinery.interrupt_machine(name):
+            of_job(name)
+
+    return interrupt
 
 
 def _nothing_to_interrupt(name: str) -> None:

@@ -68,7 +68,7 @@ class Mark:
 def sweep(mark: Mark) -> None:
     """End all that carries the mark, and wait until it is gone."""
     end_processes(mark)
-    _end_containers(mark)
+    end_containers(mark)
     _remove_folders(mark)
 
 
@@ -76,16 +76,23 @@ def end_processes(mark: Mark) -> None:
     """SIGKILL to every process with the mark, and to those that they started meanwhile."""
     import psutil
 
-    wanted, until = mark.environment().items(), time.monotonic() + END_SECONDS
+    until = time.monotonic() + END_SECONDS
     while time.monotonic() < until:
-        found = [each for each in psutil.process_iter() if each.pid != os.getpid() and wanted <= _marks(each).items()]
-        if not found:
+        if not (found := processes(mark)):
             return
         for each in found:
             with suppress(psutil.Error):
                 each.kill()
         time.sleep(0.02)
     log.warning("processes of %s could not be ended within %d s", mark, END_SECONDS)
+
+
+def processes(mark: Mark) -> list[Any]:
+    """psutil's of all that carry the mark."""
+    import psutil
+
+    wanted = mark.environment().items()
+    return [each for each in psutil.process_iter() if each.pid != os.getpid() and wanted <= _marks(each).items()]
 
 
 def _marks(process: Any) -> Mapping[str, str]:
@@ -99,8 +106,8 @@ def _marks(process: Any) -> Mapping[str, str]:
     return found
 
 
-def _end_containers(mark: Mark) -> None:
-    """Nothing where there is no engine."""
+def end_containers(mark: Mark) -> None:
+    """Those with the mark as labels, and networks; nothing where there is no engine."""
     from kennel.containers import Engine
 
     try:

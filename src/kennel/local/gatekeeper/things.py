@@ -131,6 +131,7 @@ class Things:
             return dict(_backend(service, arn.split(":")[3] or self._region).tagger.get_tag_dict_for_resource(arn))
 
     def _of_ec2(self, arn: str) -> Mapping[str, str]:
+        self._moto.prepare("ec2")
         with self._moto.lock:
             return dict(_backend("ec2", arn.split(":")[3] or self._region).tags.get(arn.rsplit("/", 1)[-1], {}))
 

@@ -6,11 +6,13 @@ Everything above sees the same: parts.Runner. Nothing of what was started is lef
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from pathlib import Path
 from typing import Literal
 
 from kennel.containers import BUILD, Engine, EngineError
+from kennel.local.moto_side import ACCOUNT
 from kennel.local.parts import Program, Runner, RunningProgram
 from kennel.local.runners.docker import DockerRunner
 from kennel.local.runners.process import ProcessRunner
@@ -19,6 +21,10 @@ from kennel.local.warden import Guard
 log = logging.getLogger(__name__)
 
 Setting = Literal["auto", "docker", "process"]
+HERE = re.compile(r"127\.0\.0\.1:\d{1,5}/[a-z0-9][a-z0-9._/-]*@sha256:[0-9a-f]{64}")
+"""An image of a registry on loopback. Of all others none is pulled: ECR's are on the engine or not at all."""
+PASSWORD = f"{ACCOUNT}-auth-token"
+"""What the local AWS's ECR gives to everybody as a login; it guards nothing but the form."""
 PROCESS_HINT = 'Or let processes take its place: runner = "process"'
 
 
@@ -44,7 +50,7 @@ class Choice:
             return self._process
         try:
             engine, runner = self._answering()
-            if engine.find(image):
+            if engine.find(image) or (HERE.fullmatch(image) and engine.pull(image, "AWS", PASSWORD)):
                 return runner
             missing = EngineError(f"there is no image {image} on the Docker engine", f"{BUILD}. {PROCESS_HINT}")
         except OSError as error:  # the engine went away between two calls

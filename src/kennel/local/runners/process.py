@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Literal
 
 from kennel.errors import KennelError, one_line
 from kennel.local.parts import Program, Work
-from kennel.local.warden import Guard, Mark, end_processes
+from kennel.local.warden import Guard, Mark, end_containers, end_processes, processes
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ STRANGERS = {
 """HOME is the user's, the credentials in it are not for jobs."""
 PACKAGES = {"train": "train", "serve": "serve"}
 KILL_SECONDS = 10
+LOOK_S = 0.1
 
 
 class ProcessRunner:
@@ -113,7 +115,7 @@ class ProcessRunner:
             process = _popen(program.arguments, environment, program.folder, program.log, folder)
         except OSError as error:
             raise one_line(error) from error
-        return RunningProcess(process, mark, folder, None, self)
+        return RunningProcess(process, mark, folder, None, self, program.containers)
 
     def forget(self, running: RunningProcess, port: int | None) -> None:
         """It is gone, and its port free."""
@@ -130,8 +132,15 @@ class RunningProcess:
     """Implements parts.Running and parts.RunningProgram."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], mark: Mark, folder: Path, port: int | None, runner: ProcessRunner
+        self,
+        process: subprocess.Popen[bytes],
+        mark: Mark,
+        folder: Path,
+        port: int | None,
+        runner: ProcessRunner,
+        containers: bool = False,
     ) -> None:
+        self._containers = containers
         self._process, self._mark, self._folder, self._port, self._runner = process, mark, folder, port, runner
         self._lock = threading.Lock()
         self._killed = self._closed = False
@@ -161,6 +170,17 @@ class RunningProcess:
     def terminate(self) -> None:
         self._process.terminate()  # which looks first whether it still is ours
 
+    def shut_down(self, seconds: float) -> None:
+        import psutil
+
+        for each in processes(self._mark):
+            with suppress(psutil.Error):
+                each.terminate()
+        until = time.monotonic() + seconds
+        while processes(self._mark) and time.monotonic() < until:
+            time.sleep(LOOK_S)
+            self._process.poll()  # or it stays as a zombie
+
     def kill(self) -> None:
         with self._lock:
             if not self._closed:
@@ -173,6 +193,8 @@ class RunningProcess:
             self._kill()
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(KILL_SECONDS)
+            if self._containers:
+                end_containers(self._mark)
             shutil.rmtree(self._folder, ignore_errors=True)
             self._closed = True
         self._runner.forget(self, self._port)

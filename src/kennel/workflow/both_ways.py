@@ -1,0 +1,123 @@
+"""`kennel compare --data`: the same training both ways, from nothing: uploaded once, given to SageMaker and a machine.
+
+Both get the same image, pictures, weights and hyperparameters, the profiler and no Debugger, so that they do the same
+work. On AWS they run at once; on the local AWS one after the other, since they would share this machine's cores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from kennel.cloud import instance, instance_plan, names
+from kennel.cloud.by_hand import ByHand
+from kennel.cloud.debugger import Debugging
+from kennel.cloud.instance_requests import InstancePlan
+from kennel.cloud.prices import Estimate, Line, Prices
+from kennel.cloud.session import Cloud
+from kennel.cloud.training import TrainingPlan, start
+from kennel.comparison.costs import HOURS_A_MONTH
+from kennel.errors import KennelError
+from kennel.hyperparameters import parse
+from kennel.settings import Settings
+from kennel.workflow.story import Stage, Story
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Of the training job and of the run by hand."""
+
+    job: str
+    run: str
+
+
+class BothWays(Story):
+    """One training, twice. launcher: who launches machines; the stage's cloud starts jobs."""
+
+    def __init__(self, stage: Stage, launcher: Cloud) -> None:
+        super().__init__(stage)
+        self._launcher = launcher
+
+    def train_both(self) -> Names:
+        """From pictures to both artifacts. Raises KennelError; Stopped passes through, and both go on."""
+        self.upload()
+        plan, hand = self.job_plan(), self.run_plan()
+        if self._cloud.side == "local":
+            job = str(self._train("SageMaker", plan)["TrainingJobName"])
+            return Names(job, self._by_hand(hand))
+        job = start(self._cloud, plan)
+        hand = instance.next_try(self._launcher, hand)
+        instance.launch(self._launcher, hand)
+        self._progress.say(f"both run; if this is interrupted: kennel compare {job} {hand.run} --on aws")
+        self._train("SageMaker", replace(plan, name=job))
+        return Names(job, self._by_hand(hand))
+
+    def job_plan(self) -> TrainingPlan:
+        """The training job: whole, since there is no features job by hand; on one instance. Call `upload` first."""
+        given, settings = self._fixed(), self._settings
+        name = names.name(settings.project, "train", self._inputs.digest, self._stage.record.name, given)
+        steps = parse(given).steps_per_epoch(self._inputs.pictures)
+        return replace(
+            self._plan(name, given),
+            machines=settings.training.model_copy(update={"instances": 1}),
+            checkpoints=str(self._uri(names.CHECKPOINTS, name)),
+            debugging=Debugging(settings.debugger, self._cloud.region, steps, tensors=False),
+        )
+
+    def run_plan(self) -> InstancePlan:
+        """The machine by hand, given the same. Raises KennelError where it could not have the same image."""
+        given, settings = self._fixed(), self._settings
+        run = names.name(settings.project, names.EC2, self._inputs.digest, self._stage.record.name, given)
+        folder = self._inputs.splits["train"].removesuffix("train/")
+        asked = instance_plan.named(self._cloud, folder, self._inputs.weights, given)
+        return instance_plan.plan_of(self._cloud, asked, run)
+
+    def _by_hand(self, plan: InstancePlan) -> str:
+        """Launched where it is not yet, and waited for; the run's name."""
+        plan = instance.next_try(self._launcher, plan)
+        with self._progress.step(f"by hand {plan.run}"):
+            instance.launch(self._launcher, plan)
+            done = instance.wait(self._launcher, plan.run, lambda told: self._progress.say(_line(told)))
+        if done.state != "Completed":
+            raise KennelError(f"{plan.run} ended as {done.state}: {done.reason}", f"kennel ec2 logs {plan.run}")
+        return plan.run
+
+
+def with_spot(settings: Settings) -> Settings:
+    """Both on spot."""
+    training = settings.training
+    wait = max(training.max_wait_s, training.max_runtime_s)
+    return settings.model_copy(
+        update={
+            "training": training.model_copy(update={"spot": True, "max_wait_s": wait}),
+            "ec2": settings.ec2.model_copy(update={"spot": True}),
+        }
+    )
+
+
+def estimate(settings: Settings, side: Literal["aws", "local"], prices: Prices) -> Estimate:
+    """What both cost at most: each for as long as its limit lets it."""
+    if side == "local":
+        return Estimate((Line("everything", "on this machine"),), ("local: nothing is billed",), prices.as_of)
+    job, hand = settings.training, settings.ec2
+    region = prices.regions.get(settings.region)
+    disk = None if region is None or region.gp3_gb_month is None else hand.volume_gb * region.gp3_gb_month
+    address = region.ipv4_hour if region else None
+    hourly = prices.hourly(settings.region, hand.instance_type)
+    known = None not in (disk, address, hourly)
+    machine = (hourly or 0.0) + (disk or 0.0) / HOURS_A_MONTH + (address or 0.0) if known else None
+    rows = (
+        ("training job", job.instance_type, job.max_runtime_s, prices.hourly(settings.region, job.instance_type)),
+        ("by hand", hand.instance_type, hand.max_runtime_s, machine),
+    )
+    lines = [
+        Line(what, f"{kind}, {limit / 60:g} min at most", None, None if price is None else price * limit / 3600)
+        for what, kind, limit, price in rows
+    ]
+    notes = ("at most: both run until their time limits, on demand", "not counted: taxes, free tier, S3, transfers")
+    return Estimate(tuple(lines), notes, prices.as_of)
+
+
+def _line(told: ByHand) -> str:
+    words = f"{told.run}: {told.phase}, {told.state}" + (f", machine {told.instance}" if told.instance else "")
+    return f"{words}: {told.reason}" if told.reason else words
