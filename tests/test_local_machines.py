@@ -416,6 +416,7 @@ class TestTheServersEnd:
         assert own.state(stopped) == "stopped"
         assert own.describe(gone)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
         assert "ready" in own.console(running)
+        assert not (own.home / "machines" / running / "disk").exists()
         own.client("ec2").delete_security_group(GroupId=group)
         own.end(number)
         own.start()
