@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.1
 GRACE_S, CLOSING_S = 90.0, 3.0
-"""For its processes to end by themselves when it goes down: systemd's own; and when the server ends, which does not
-answer them any more."""
+"""For its script to end by itself when it goes down: systemd's own; and when the server ends, which does not answer it
+any more."""
 NOTICE_S = 120
 """Between the notice of a spot interruption and the end, as on AWS."""
 SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
