@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kennel.cloud.iam import ACTORS, Actor
@@ -20,14 +20,17 @@ from kennel.settings import Settings
 from kennel.workflow.proof import ground as grounds
 from kennel.workflow.proof.ground import Ground
 from kennel.workflow.proof.items import Item, denied, items, needing, without
+from kennel.workflow.proof.machines import MACHINES
 from kennel.workflow.proof.serving import SERVING
 from kennel.workflow.proof.steps import STEPS, Step
 from kennel.workflow.proof.stolen import tried
 from kennel.workflow.proof.table import Outcome, Proof
 
-ALL = (*STEPS, *SERVING)
+ALL = (*STEPS, *SERVING, *MACHINES)
 TRIES = 3
 """Steps that may show it: what a role does goes on beside a step now and then, and is counted with it."""
+PEOPLE: tuple[Actor, ...] = ("deployer", "builder", "launcher")
+"""As whom steps are done: what they may not do, the step itself sees."""
 UNREACHED: dict[tuple[Actor, str], str] = {
     ("training", "LogRules"): "rules have no log of their own on the local AWS",
     ("training", "LogRulesGroup"): "rules have no log of their own on the local AWS",
@@ -36,13 +39,13 @@ UNREACHED: dict[tuple[Actor, str], str] = {
     ("endpoint", "Metrics"): "the local AWS measures no machine of an endpoint",
     ("function", "Pictures"): "the bucket of pictures is somebody else's",
     ("builder", "Push"): "the local AWS takes no layers",
-    **{("instance", sid): "no instance trains on the local AWS" for sid in (
-        "List", "Read", "Write", "Login", "Pull", "Register", "Shell"
-    )},
-    **{("launcher", sid): "no machine is launched by the proof" for sid in (
-        "Launch", "Disk", "Interface", "Bid", "Behind", "From", "Tag", "PassToEc2", "End", "Group", "GroupIn", "Open",
-        "FindImage", "FindProfile", "Look", "List", "Read", "Like", "FindTraining",
-    )},
+    **{("instance", sid): "needs a Docker engine with the training image" for sid in ("List", "Read", "Write")},
+    ("instance", "Login"): "needs [local] registry, a registry with a login",
+    ("instance", "Pull"): "a registry on loopback knows no policies",
+    ("instance", "Register"): "Session Manager's agent is the machine image's",
+    ("instance", "Shell"): "Session Manager's agent is the machine image's",
+    ("launcher", "Open"): "SSH is not opened by the proof",
+    ("launcher", "Bid"): "spot is not asked for by the proof",
 }  # fmt: skip
 """(actor, statement) → why it cannot be exercised on the local AWS."""
 
@@ -79,7 +82,7 @@ class _Work:
             step.after(self.ground)
 
     def prove(self, role: Role, item: Item) -> Outcome:
-        shows = {each.name for each in self.wanted.steps if each.waits or item.actor in ("deployer", "builder")}
+        shows = {each.name for each in self.wanted.steps if each.waits or item.actor in PEOPLE}
         named = [each for each in needing(role, self.calls, item) if each in shows]
         names = sorted(named, key=self.seconds.__getitem__)
         if not names:
@@ -119,6 +122,7 @@ def prove(settings: Settings, wanted: Wanted, progress: Progress) -> Proof:
 
 def work_on(ground: Ground, wanted: Wanted, progress: Progress) -> list[Outcome]:
     """Rehearse the steps, then take away each thing. Raises KennelError."""
+    wanted = replace(wanted, steps=tuple(each for each in wanted.steps if each.possible(ground)))
     work = _Work(ground, wanted)
     with progress.step("rehearse", len(wanted.steps)) as advance:
         for step in wanted.steps:

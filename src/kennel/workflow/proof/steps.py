@@ -36,6 +36,7 @@ MANIFEST = {
     "layers": [],
 }
 Do = Callable[[Ground], None]
+Ask = Callable[[Ground], bool]
 LARGE = (16 << 20) + 1
 """Bytes: goes up in parts, so a listing does not tell whether it is the same file."""
 
@@ -44,10 +45,16 @@ def nothing(ground: Ground) -> None:
     """What a step needs that needs nothing."""
 
 
+def always(ground: Ground) -> bool:
+    """Where every machine can do a step."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """after: done as the administrator whatever came of it, so that nothing is left running. waits: for the work that
-    it starts; else it does not see what becomes of that, and shows nothing of the role it is done under.
+    it starts; else it does not see what becomes of that, and shows nothing of the role it is done under. possible:
+    whether this machine has what it needs; a step that it cannot do is left away.
     """
 
     name: str
@@ -55,6 +62,7 @@ class Step:
     ready: Do = nothing
     after: Do = nothing
     waits: bool = True
+    possible: Ask = always
 
 
 def heard(event: Event) -> None:
