@@ -25,7 +25,7 @@ app = typer.Typer(help="A training by hand, on an EC2 machine that ends by itsel
 Json = Annotated[bool, typer.Option("--json", help="The same, for machines.")]
 Run = Annotated[str, typer.Argument(help="A run by hand, kennel-ec2-1a2b3c4d say.")]
 EPILOG = """Examples: kennel ec2 launch --like kennel-train-1a2b3c4d --on aws · kennel ec2 launch --data
-s3://dogs/kennel/data/5e6f7a8b --set epochs=20 --on aws --spot · kennel ec2 launch --like kennel-train-1a2b3c4d --dry-run"""
+s3://dogs/kennel/data/5e6f7a8b --set epochs=20 --on aws --spot · kennel ec2 launch --like JOB --dry-run"""
 
 
 @app.command(epilog=EPILOG)
@@ -48,8 +48,8 @@ def launch(
 ) -> None:
     """Launch a machine that trains, tells how it went, and ends, whatever happens; wait for it.
 
-    The same once more finds what is there: a machine that does it already, checkpoints after an interruption, or that all
-    is done.
+    The same once more finds what is there: a machine that does it already, checkpoints after an interruption, or that
+    all is done.
     """
     from kennel.cloud import instance
 
@@ -105,7 +105,7 @@ def stop(run: Run, on: On = "local", settings_file: SettingsFile = None) -> None
 
 
 def _acting(cloud: Cloud) -> Cloud:
-    """On the local AWS its owner administers it, and whoever launches is the launcher; so, too, where a setting says."""
+    """On the local AWS its owner administers it, and whoever launches is the launcher; so where a setting says."""
     from kennel.cloud.iam.acting import as_launcher, prepared
 
     if cloud.side == "local":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,9 +13,11 @@ from kennel.cloud.session import Cloud
 from kennel.cloud.storage import S3Uri
 from kennel.cloud.training import describe
 from kennel.contract import without_sagemakers
-from kennel.errors import KennelError
+from kennel.errors import KennelError, SettingError
 from kennel.hyperparameters import parse
 from kennel.pictures.dataset import SPLITS
+
+RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,59}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,8 @@ def like(cloud: Cloud, job: str) -> Given:
 
 
 def named(cloud: Cloud, data: str, weights: str, hyperparameters: Mapping[str, str], image: str = "") -> Given:
-    """data: an S3 prefix with train/, valid/ and test/. image: repository[:tag], or whole; "" takes kennel.toml's. Raises
-    KennelError."""
+    """data: an S3 prefix with train/, valid/ and test/. image: repository[:tag], or whole; "" takes kennel.toml's.
+    Raises KennelError."""
     S3Uri.parse(data)
     if weights != "auto":
         S3Uri.parse(weights)
@@ -65,6 +68,8 @@ def plan_of(cloud: Cloud, given: Given, run: str = "") -> InstancePlan:
     """The plan, by kennel.toml's [ec2]. run: its name; "" derives it from the content, as those of jobs. Raises
     SettingError."""
     parse(given.hyperparameters)
+    if run and not RUN.fullmatch(run):
+        raise SettingError(f"{run!r} cannot be a run's name", "Use letters, digits and dashes, 60 at most")
     settings, asked = cloud.settings, cloud.settings.ec2
     matter = (given.image, dict(given.data), given.weights, dict(given.hyperparameters), asked.instance_type)
     run = run or names.name(settings.project, names.EC2, *matter)
