@@ -140,15 +140,17 @@ class TestEnds:
         assert "sleep" not in [each.name() for each in server.left()]
         server.terminate(identity)  # once more is nothing new
 
-    def test_all_of_it_is_told_to_end_first(self, server: Server) -> None:
+    def test_its_script_is_told_to_end_first_and_then_the_rest(self, server: Server) -> None:
         identity = server.run("""#!/bin/bash
-            trap 'echo goodbye >>"$KENNEL_WORK/said"; aws s3 cp "$KENNEL_WORK/said" s3://bucket/mine/said; exit' TERM
-            echo ready
-            sleep 1000
+            trap 'echo goodbye >"$KENNEL_WORK/said"; aws s3 cp "$KENNEL_WORK/said" s3://bucket/mine/said; exit' TERM
+            (trap 'echo and I; exit' TERM; echo ready; sleep 1000 & wait) &
+            sleep 1000 & wait
         """)
         server.says(identity, "ready")
         server.terminate(identity)
         assert server.client("s3").get_object(Bucket="bucket", Key="mine/said")["Body"].read() == b"goodbye\n"
+        console = server.console(identity)
+        assert console.index("upload: ") < console.index("and I")
 
     def test_a_shutdown_in_some_minutes_can_be_put_off_and_comes(self, server: Server) -> None:
         identity = server.run("""#!/bin/bash
@@ -416,6 +418,7 @@ class TestTheServersEnd:
         assert own.state(stopped) == "stopped"
         assert own.describe(gone)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
         assert "ready" in own.console(running)
+        assert not (own.home / "machines" / running / "disk").exists()
         own.client("ec2").delete_security_group(GroupId=group)
         own.end(number)
         own.start()

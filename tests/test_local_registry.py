@@ -94,7 +94,6 @@ def test_an_image_is_told_by_the_digest_that_the_registry_has(cloud: Cloud, here
     uri = f"{here.host}/kennel-training@{here.digest}"
     for image in ("kennel-training:1a2b", "kennel-training"):
         assert registry.image_uri(cloud, image) == uri
-        assert registry.runnable(cloud, image) == uri
 
 
 def test_the_login_is_the_one_that_ecr_gives(cloud: Cloud, here: Here) -> None:
@@ -121,16 +120,6 @@ def test_a_registry_elsewhere_is_no_setting() -> None:
     for host in ("example.org:5000", "127.0.0.1", "127.0.0.1:5000/x"):
         with pytest.raises(SettingError):
             parse({"local": {"registry": host}})
-
-
-def test_without_a_registry_a_machine_gets_the_engines_own_id(
-    server: Server, engine: Engine, prepared: dict[str, str]
-) -> None:
-    plain = connect("local", parse({}), server.url, credentials(server.home))
-    base = prepared["KENNEL_BASE_IMAGE"]
-    assert registry.runnable(plain, base) == engine.inspect(base)["Id"]
-    with pytest.raises(KennelError, match="no image kennel-none:1"):
-        registry.runnable(plain, "kennel-none:1")
 
 
 def test_a_runner_pulls_what_the_engine_does_not_have(cloud: Cloud, here: Here, tmp_path: Path) -> None:

@@ -42,21 +42,6 @@ def image_uri(cloud: Cloud, image: str) -> str:
     return f"{base}@{found['imageDigest']}"
 
 
-def runnable(cloud: Cloud, image: str) -> str:
-    """The same for `docker run` on a machine: on the local side, without a registry, the engine's own id of the image.
-
-    Raises KennelError where the image is missing.
-    """
-    told = image_uri(cloud, image)
-    if cloud.side == "aws" or cloud.settings.local.registry:
-        return told
-    from kennel.containers import BUILD, Engine
-
-    if (found := Engine().find(told)) is None:
-        raise KennelError(f"there is no image {image} on the Docker engine", BUILD)
-    return found
-
-
 def repository_of(image: str) -> str:
     """`kennel-training` of `kennel-training:1a2b`. Raises SettingError."""
     return _parted(image)[0]

@@ -299,7 +299,7 @@ class RunningProgram(Running, Protocol):
         """Bytes that it holds at this moment; 0 when it has ended."""
 
     def shut_down(self, seconds: float) -> None:
-        """SIGTERM to all of it, as when a machine goes down; wait until nothing is left, at most so long."""
+        """SIGTERM to its first process, which can end in order, at most so long; then to all that is left of it."""
 
 
 class Runner(Protocol):

@@ -139,6 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(200, self.service.token(seconds), {TTL: str(seconds)})
 
     def do_GET(self) -> None:
+        self.close_connection |= "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
         if not self._is_welcome():
             return self._send(403, "Forbidden")
         if not self.service.holds(self.headers.get(TOKEN, "")):

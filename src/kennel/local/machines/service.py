@@ -29,6 +29,10 @@ class Machines:
         return {}
 
     def resume(self) -> None:
+        """What a killed server left of those that ended with it goes."""
+        for identity, document in self._instances.all().items():
+            if document["State"] == "terminated":
+                Folder(self._root(identity)).remove()
         self._instances.attend(self._follow)
 
     def close(self) -> None:

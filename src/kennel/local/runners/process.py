@@ -53,7 +53,8 @@ STRANGERS = {
 """HOME is the user's, the credentials in it are not for jobs."""
 PACKAGES = {"train": "train", "serve": "serve"}
 KILL_SECONDS = 10
-LOOK_S = 0.1
+LOOK_S, REST_S = 0.1, 5
+"""Of a machine that goes down: between two looks; and for what its first process has left behind."""
 
 
 class ProcessRunner:
@@ -173,10 +174,14 @@ class RunningProcess:
     def shut_down(self, seconds: float) -> None:
         import psutil
 
+        with suppress(ProcessLookupError):
+            self._process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
         for each in processes(self._mark):
             with suppress(psutil.Error):
                 each.terminate()
-        until = time.monotonic() + seconds
+        until = time.monotonic() + REST_S
         while processes(self._mark) and time.monotonic() < until:
             time.sleep(LOOK_S)
             self._process.poll()  # or it stays as a zombie
