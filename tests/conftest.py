@@ -43,6 +43,7 @@ LONGEST = [
         "stranger",
         "interruption",
         "containers",
+        "compare_runs",
         "training",
         "photographs",
         "doctor",

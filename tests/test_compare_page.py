@@ -131,7 +131,7 @@ def test_tables_have_headers_pictures_have_words_and_nothing_is_fetched() -> Non
 def test_every_price_is_dated_and_estimates_are_marked() -> None:
     found = Reader(page(compared(book=prices.load().book()))).plain
     assert "one look at a price that moves" in found
-    assert "between 2025-09 and 2026-11" in found
+    assert "2025-09 to 2026-11" in found
     assert "A tuning job of 8 trainings estimate" in found
     assert "more whose time was not measured: the price of an hour only" in found
 

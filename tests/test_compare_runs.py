@@ -106,9 +106,10 @@ def put(cloud: Cloud, name: str, content: bytes) -> None:
     cloud.client("s3").put_object(Bucket=cloud.bucket, Key=f"kennel/ec2/{RUN}/{name}", Body=content)
 
 
-def kennel(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def kennel(place: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).parent / "kennel"), "compare", *arguments]
     environment = os.environ | {"COLUMNS": "160", "NO_COLOR": "1", "KENNEL_LOCAL_HOME": str(place / "home")}
+    environment |= more
     return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -174,3 +175,23 @@ def test_what_is_not_there_is_named(both: str, place: Path) -> None:
         assert done.returncode == 2
         assert said in done.stderr
     shutil.rmtree(place / "gone", ignore_errors=True)
+
+
+def test_both_ways_from_nothing_in_the_same_image(training_image: str, few: Path, cache: Path, tmp_path: Path) -> None:
+    """As whoever may launch, and whoever may train: by their roles. The machine is the local AWS's."""
+    (tmp_path / "kennel.toml").write_text(
+        f'images = {{ training = "{training_image}" }}\n{SETTINGS.replace("process", "docker")}'
+    )
+    environment = {"KENNEL_CACHE": str(cache)}
+    done = kennel(tmp_path, "--data", str(few), "--json", **environment)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["apart"]["same"] == "files"
+    job, hand = found["sagemaker"], found["ec2"]
+    assert job["image_digest"] == hand["image_digest"] != ""
+    assert hand["instance_type"] == "g4dn.xlarge"
+    assert all(hand["phases"][name] is not None for name in ("provision", "pull", "data", "train", "upload"))
+    assert hand["facts"]["ends itself"]["value"] is True
+    assert job["utilisation"]["samples"] > 3
+    assert hand["utilisation"]["samples"] > 3
+    assert "Both made the same artifact, bit for bit." in (tmp_path / "compare/comparison.html").read_text()

@@ -176,7 +176,9 @@ def _call(state: State, path: str, method: str = "GET") -> Any:
 
 
 def _more(each: dict[str, Any]) -> str:
-    """Of a function: where its aliases lead, and what is provisioned."""
+    """Of a function: where its aliases lead, and what is provisioned; of a machine: its type, and its tag Name."""
+    if "type" in each:
+        return " ".join(filter(None, [each["type"], each["tagged"]]))
     aliases = [f"{name} → {version}" for name, version in each.get("aliases", {}).items()]
     return ", ".join(aliases + [f"{one['qualifier']}: {one['ready']} ready" for one in each.get("provisioned", [])])
 

@@ -26,7 +26,7 @@ MEANS: dict[PhaseName, str] = {
     "other": "checks, the registry's login",
 }
 DEVICES = {"CPU": "cpu", "GPU": "gpu", "memory": "memory", "GPU memory": "gpu_memory"}
-Mark = Literal["good", "bad", "odd"]
+Mark = Literal["good", "bad", "odd", "plain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,8 @@ def answer(found: Comparison) -> list[tuple[Mark, str]]:
 def figures(found: Comparison) -> list[tuple[str, str]]:
     """A few of them, large."""
     prices = [_on_demand(found, way) for way in (found.sagemaker, found.ec2)]
-    said = [(money(each.amount), f"{NAMES[each.way]}, on demand") for each in prices]
+    would = ", would be" if found.local else ""
+    said = [(money(each.amount), f"{NAMES[each.way]}, on demand{would}") for each in prices]
     runs = (found.sagemaker, found.ec2)
     return [*said, *((duration(run.wall_seconds), f"{NAMES[run.way]}, to the artifact") for run in runs)]
 
@@ -243,16 +244,17 @@ def _cheaper(found: Comparison) -> Iterator[tuple[Mark, str]]:
     would = "would cost" if found.local else "costs"
     share = f"{other.amount / one.amount:.2f} times SageMaker's price" if one.amount else "more than nothing"
     where = f" (at these seconds, {LOCAL})" if found.local else ""
-    yield "good", f"By hand {would} {share} on demand: {money(other.amount)} against {money(one.amount)}{where}."
+    yield "plain", f"By hand {would} {share} on demand: {money(other.amount)} against {money(one.amount)}{where}."
 
 
 def _faster(found: Comparison) -> Iterator[tuple[Mark, str]]:
     one, other = found.sagemaker, found.ec2
     if one.wall_seconds is None or other.wall_seconds is None:
         return
-    took = f"SageMaker took {seconds(one.wall_seconds)} to the artifact, by hand {seconds(other.wall_seconds)}"
-    trained = f"training itself took {seconds(one.phases.train)} and {seconds(other.phases.train)}"
-    yield "good", f"{took}; {trained}."
+    where = ", on this machine," if found.local else ""
+    took = f"SageMaker took{where} {duration(one.wall_seconds)} to the artifact, by hand {duration(other.wall_seconds)}"
+    trained = f"training itself took {duration(one.phases.train)} and {duration(other.phases.train)}"
+    yield "plain", f"{took}; {trained}."
 
 
 # --- its parts ------------------------------------------------------------------------------------------------------
@@ -314,7 +316,8 @@ def _notes(found: Comparison) -> Iterator[str]:
     if found.local:
         yield (
             "The local AWS bills nothing. The prices are what these seconds would have cost on AWS; the seconds were "
-            f"{LOCAL}: no instance was provisioned, and instance types are recorded, not imitated."
+            f"{LOCAL}: no instance was provisioned, instance types are recorded, not imitated, and an image that is "
+            "here already is not pulled. Whatever else this machine had to do is in them."
         )
     yield "Not counted: taxes, free tier, transfers, what lies in S3, ECR and CloudWatch (cents at this size)."
     yield "Estimates are marked: other regions and tuning jobs, at the seconds of these runs, measured nowhere else."

@@ -76,11 +76,18 @@ class BothWays(Story):
         """Launched where it is not yet, and waited for; the run's name."""
         plan = instance.next_try(self._launcher, plan)
         with self._progress.step(f"by hand {plan.run}"):
-            instance.launch(self._launcher, plan)
-            done = instance.wait(self._launcher, plan.run, lambda told: self._progress.say(_line(told)))
+            done = self._machine(plan)
+            while plan.spot and done.state == "Stopped" and done.attempt < names.TRIES:
+                self._progress.say(f"{plan.run} was interrupted and is launched again")
+                done = self._machine(plan)
         if done.state != "Completed":
             raise KennelError(f"{plan.run} ended as {done.state}: {done.reason}", f"kennel ec2 logs {plan.run}")
         return plan.run
+
+    def _machine(self, plan: InstancePlan) -> ByHand:
+        """One machine's work: it goes on from the checkpoints of the one before."""
+        instance.launch(self._launcher, plan)
+        return instance.wait(self._launcher, plan.run, lambda told: self._progress.say(_line(told)))
 
 
 def with_spot(settings: Settings) -> Settings:

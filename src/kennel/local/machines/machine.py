@@ -27,7 +27,7 @@ from kennel.local.parts import House, Instances, Program, RunningProgram
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.1
+LOOK_S, AGAIN_S = 0.1, 5
 GRACE_S, CLOSING_S = 90.0, 3.0
 """For its script to end by itself when it goes down: systemd's own; and when the server ends, which does not answer it
 any more."""
@@ -49,7 +49,7 @@ class Machine:
         self._house, self._instances, self._folder, self._first = house, instances, Folder(root), first
         self._facts = instances.facts(identity)
         self._credentials = _Credentials(house, self._facts)
-        self._over, self._ended = threading.Event(), False
+        self._over, self.ended = threading.Event(), False
         self._power_off: float | None = None
         self._taken_at: float | None = None
         """Of the server's clock, both: when it shuts itself down, when AWS takes a spot machine."""
@@ -61,7 +61,7 @@ class Machine:
     def finish(self) -> bool:
         """It shall end now, EC2 says so already; False where it has."""
         self._over.set()
-        return not self._ended
+        return not self.ended
 
     def join(self) -> None:
         self._thread.join()
@@ -84,7 +84,11 @@ class Machine:
             log.exception("%s cannot be started", self.identity)
             self._instances.end(self.identity, NOT_STARTED)
         while not self._over.wait(LOOK_S):
-            self._look()
+            try:
+                self._look()
+            except Exception:  # a full disk, say: it shall end all the same when there is room again
+                log.exception("%s could not be looked after", self.identity)
+                self._over.wait(AGAIN_S)
         self._end()
 
     def _boot(self) -> None:
@@ -122,7 +126,7 @@ class Machine:
         if self._metadata is not None:
             self._metadata.close()
         self._folder.bound()
-        self._ended = True  # who comes now finds the next state, or sees to it himself
+        self.ended = True  # who comes now finds the next state, or sees to it himself
         if not self._instances.reach(self.identity, "stopped", "stopping"):
             self._folder.remove()
             self._instances.reach(self.identity, "terminated", "shutting-down")
