@@ -12,7 +12,7 @@ WORKERS ?= 2
 READY := .venv/.ready
 # What looks like a secret and is none: AWS's own examples, and a word. One line by itself: "pragma: allowlist secret".
 NO_SECRETS := EXAMPLE|^secret$$
-SHELL_FILES := $(wildcard scripts/*.sh src/kennel/local/machines/bin/*) .ci/run
+SHELL_FILES := $(wildcard scripts/*.sh ec2/*.sh src/kennel/local/machines/bin/*) .ci/run
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | column -t -s:

@@ -16,6 +16,7 @@ from urllib3 import HTTPResponse
 from kennel.cloud.bucket import difference, ensure_bucket
 from kennel.cloud.iam import place_of, role_of, roles_of
 from kennel.cloud.iam.apply import PROPAGATION_SECONDS, Difference, carry_out, differences, ensure, look, policy_name
+from kennel.cloud.iam.profile import roles_of_profile
 from kennel.cloud.session import Cloud, connect
 from kennel.errors import KennelError, SettingError
 from kennel.settings import Settings, parse
@@ -67,7 +68,7 @@ def only(cloud: Cloud, name: str) -> Difference:
 class TestRoles:
     def test_applied_twice_there_is_nothing_to_do(self, cloud: Cloud) -> None:
         assert apply(cloud) == [f"kennel-{each}" for each in (
-            "training", "endpoint", "function", "instance", "deployer", "builder"
+            "training", "endpoint", "function", "instance", "deployer", "builder", "launcher"
         )]  # fmt: skip
         assert apply(cloud) == []
         found = look(cloud, "kennel-deployer")
@@ -75,6 +76,18 @@ class TestRoles:
         role = role_of(place_of(cloud), "deployer")
         assert (found.trust, found.policies) == (role.trust, {policy_name(cloud): role.policy})
         assert (found.longest_s, found.ours) == (12 * 3600, True)
+
+    def test_the_machines_role_comes_with_an_instance_profile_that_holds_it_alone(self, cloud: Cloud) -> None:
+        assert '+  "instance profile": [' in only(cloud, "kennel-instance").lines()
+        apply(cloud)
+        assert roles_of_profile(cloud, "kennel-instance") == ("kennel-instance",)
+        iam = cloud.client("iam")
+        iam.remove_role_from_instance_profile(InstanceProfileName="kennel-instance", RoleName="kennel-instance")
+        iam.add_role_to_instance_profile(InstanceProfileName="kennel-instance", RoleName="kennel-deployer")
+        assert '-    "kennel-deployer"' in only(cloud, "kennel-instance").lines()
+        assert apply(cloud) == ["kennel-instance"]
+        assert roles_of_profile(cloud, "kennel-instance") == ("kennel-instance",)
+        assert apply(cloud) == []
 
     def test_what_drifted_is_shown_and_goes(self, cloud: Cloud) -> None:
         apply(cloud)

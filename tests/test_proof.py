@@ -86,7 +86,10 @@ class TestItems:
         assert denied([refusal], TRAINING, item, without(TRAINING, item)) == refusal
 
     def test_what_cannot_be_exercised_is_a_statement_that_there_is(self) -> None:
-        everything = Settings.model_validate({"function": {"s3_bucket": "dogs"}, "debugger": {"stop_on": ["Overfit"]}})
+        ec2 = {"spot": True, "ssh_from": "192.0.2.1/32", "key_name": "mine"}
+        everything = Settings.model_validate(
+            {"function": {"s3_bucket": "dogs"}, "debugger": {"stop_on": ["Overfit"]}, "ec2": ec2}
+        )
         place = replace(PLACE, settings=everything)
         for actor, sid in UNREACHED:
             assert sid in {each.sid for each in role_of(place, actor).statements}

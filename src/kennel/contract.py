@@ -84,8 +84,7 @@ class Contract:
 
     def hyperparameters(self) -> dict[str, str]:
         """What the job was created with, string → string; SageMaker's own keys (`sagemaker_…`, `_tuning…`) left out."""
-        given = self._read_config("hyperparameters.json")
-        return {key: str(value) for key, value in given.items() if not key.startswith(("sagemaker_", "_tuning"))}
+        return without_sagemakers(self._read_config("hyperparameters.json"))
 
     def hosts(self) -> list[str]:
         """The names of all hosts of the job, sorted."""
@@ -106,3 +105,8 @@ class Contract:
         if not isinstance(values, dict):
             raise SettingError(f"{path} is not a JSON object", "Write names and values, all strings")
         return values
+
+
+def without_sagemakers(given: Mapping[str, Any]) -> dict[str, str]:
+    """Hyperparameters of a job without those that SageMaker adds."""
+    return {key: str(value) for key, value in given.items() if not key.startswith(("sagemaker_", "_tuning"))}

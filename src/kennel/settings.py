@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
@@ -19,6 +20,7 @@ InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
 DebuggerRule = Literal[
     "VanishingGradient", "Overfit", "Overtraining", "PoorWeightInitialization", "LowGPUUtilization", "CPUBottleneck"
 ]
+Ec2Type = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$", max_length=32)]
 RoleName = Annotated[str, Field(pattern=r"^[\w+=,.@-]{0,64}$")]
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[a-zA-Z0-9.-]+(:\d+)?)$")]
 Seconds = Annotated[int, Field(ge=1, le=2_419_200)]
@@ -55,6 +57,7 @@ class Roles(Section):
     instance: RoleName = ""
     deployer: RoleName = ""
     builder: RoleName = ""
+    launcher: RoleName = ""
 
 
 class Training(Section):
@@ -197,6 +200,41 @@ class Function(Section):
         return self
 
 
+class Ec2(Section):
+    """A training by hand, on an instance of EC2 that ends by itself. max_runtime_s: then it is stopped, and goes on at
+    the next launch. ssh_from, key_name: for one address, a.b.c.d/32; without, Session Manager. subnet: "" takes the
+    default VPC's."""
+
+    instance_type: Ec2Type = "g4dn.xlarge"
+    volume_gb: Annotated[int, Field(ge=8, le=16384)] = 100
+    max_runtime_s: Annotated[int, Field(ge=60, le=604_800)] = 3600
+    spot: bool = False
+    ssh_from: str = ""
+    key_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@ -]*$", max_length=255)] = ""
+    ami_parameter: Annotated[str, Field(pattern=r"^/aws/service/[a-zA-Z0-9_./-]+$", max_length=256)] = (
+        "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
+    )
+    subnet: Annotated[str, Field(pattern=r"^(subnet-[0-9a-f]{8,17})?$")] = ""
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if bool(self.ssh_from) != bool(self.key_name):
+            raise ValueError("ssh_from and key_name go together: an address without a key lets nobody in")
+        if self.ssh_from:
+            _one_address(self.ssh_from)
+        return self
+
+
+def _one_address(text: str) -> None:
+    """Raises ValueError."""
+    try:
+        network = ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"ssh_from {text!r} is no address; write a.b.c.d/32") from error
+    if network.num_addresses != 1 or "/" not in text:
+        raise ValueError(f"ssh_from {text!r} is not one address; write a.b.c.d/32")
+
+
 class Iam(Section):
     """assume: on AWS, what `kennel run` does is done as this role: `deployer`, or "" for the caller's own credentials.
     On the local AWS it is always done as the deployer."""
@@ -231,6 +269,7 @@ class Settings(Section):
     endpoint: Endpoint = Endpoint()
     scaling: Scaling = Scaling()
     function: Function = Function()
+    ec2: Ec2 = Ec2()
     iam: Iam = Iam()
     local: Local = Local()
 
@@ -274,6 +313,10 @@ class Settings(Section):
     @property
     def builder_role(self) -> str:
         return self.roles.builder or f"{self.project}-builder"
+
+    @property
+    def launcher_role(self) -> str:
+        return self.roles.launcher or f"{self.project}-launcher"
 
     @property
     def features_once(self) -> bool:

@@ -16,6 +16,7 @@ from kennel.cli import (
     data,
     debug,
     doctor,
+    ec2,
     function,
     iam,
     local,
@@ -44,6 +45,7 @@ app.command("run", epilog=run.EPILOG)(run.run)
 app.command("status", epilog=account.STATUS_EPILOG)(account.status)
 app.command("teardown", epilog=account.TEARDOWN_EPILOG)(account.teardown)
 app.add_typer(function.app, name="function")
+app.add_typer(ec2.app, name="ec2")
 scale.app.command("simulate", epilog=scale_simulate.EPILOG)(scale_simulate.simulate)
 scale.app.command("measure", epilog=scale_measure.EPILOG)(scale_measure.measure)
 app.add_typer(scale.app, name="scale")

@@ -31,7 +31,9 @@ VERDICTS = {"proven": "green", "too wide": "bold red", "would be denied": "cyan"
 LINES = {"+": "green", "-": "red", "@": "cyan"}
 Actors = Annotated[
     list[str] | None,
-    typer.Argument(help="training, endpoint, function, instance, deployer, builder; without, all.", show_default=False),
+    typer.Argument(
+        help="training, endpoint, function, instance, deployer, builder, launcher; without, all.", show_default=False
+    ),
 ]
 Account = Annotated[str, typer.Option("--account", help="Of this AWS account, asking nobody.", show_default=False)]
 

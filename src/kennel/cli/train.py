@@ -30,6 +30,10 @@ def train(
     debug: Annotated[
         bool, typer.Option("--debug", help="Record tensors and metrics, for: kennel debug OUT/output.")
     ] = False,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Record how busy the machine is, and what steps wait for: OUT/output/profiler."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The metrics, for machines.")] = False,
 ) -> None:
     """Train a classifier and leave an artifact. Interrupted, the same command goes on where it was.
@@ -41,7 +45,7 @@ def train(
     from kennel.training.run import train as run
 
     work = progress()
-    job = Job.plain(data, out_folder, debug)
+    job = Job.plain(data, out_folder, debug, profile)
     artifact = run(job, parameters, weights, work, workers)
     if artifact is None:
         return

@@ -21,6 +21,8 @@ DATA = "data"
 WEIGHTS = "weights"
 JOBS = "jobs"
 CHECKPOINTS = "checkpoints"
+EC2 = "ec2"
+"""What a machine leaves that trains by hand."""
 
 
 def digest(*matter: Any) -> str:

@@ -8,26 +8,31 @@ from itertools import islice
 from typing import Any
 
 from kennel.cloud.function_requests import ALIAS
+from kennel.cloud.iam.profile import remove_profile, roles_of_profile
+from kennel.cloud.machines import described, state_of_machine
 from kennel.cloud.scaling_target import SERVICE, deregister_request
 from kennel.cloud.session import Cloud, code_of
-from kennel.cloud.status import CONFIG, ENDPOINT, FUNCTION, MODEL, TRAINING, TUNING, Kind
+from kennel.cloud.status import CONFIG, ENDPOINT, FUNCTION, MACHINE, MODEL, TRAINING, TUNING, Kind
 from kennel.errors import KennelError
 
 TARGET, STREAMS, GROUP = "scalable target", "log streams", "log group"
 PROVISIONED, URL, ALIASES = "provisioned concurrency", "function URL", "alias"
 OBJECTS, BUCKET, ROLE, IMAGES = "objects", "bucket", "role", "image repository"
+FIREWALL = "security group"
 ORDER = (
     PROVISIONED, URL, ALIASES, FUNCTION, TARGET, TUNING.word, TRAINING.word, ENDPOINT.word, CONFIG.word, MODEL.word,
-    STREAMS, GROUP, OBJECTS, BUCKET, ROLE, IMAGES,
+    MACHINE, FIREWALL, STREAMS, GROUP, OBJECTS, BUCKET, ROLE, IMAGES,
 )  # fmt: skip
 """What is on the left must be gone before what is on the right is touched: a function asks an endpoint, scaling holds
-one, an endpoint its configuration; jobs write logs and objects, and work under roles."""
+one, an endpoint its configuration; jobs and machines write logs and objects, and work under roles."""
 
 MOST_OBJECTS = 1000
 """In one request to S3."""
 UNDER_WAY = ("InProgress", "Stopping")
 GONE = frozenset(
     {
+        "InvalidGroup.NotFound",
+        "InvalidInstanceID.NotFound",
         "NoSuchEntity",
         "NoSuchBucket",
         "NoSuchUpload",
@@ -67,7 +72,10 @@ def begin(cloud: Cloud, removal: Removal) -> bool:
 
 
 def is_over(cloud: Cloud, removal: Removal) -> bool:
-    """Whether what was asked for has come true; all but jobs and endpoints go at once."""
+    """Whether what was asked for has come true; all but jobs, machines and endpoints go at once."""
+    if removal.kind == MACHINE:
+        found = described(cloud, [{"Name": "instance-id", "Values": [removal.name]}])
+        return all(state_of_machine(each) in ("terminated", "") for each in found)
     if removal.kind == ENDPOINT.word:
         return state_of(cloud, ENDPOINT, removal.name) is None
     for kind in (TUNING, TRAINING):
@@ -165,6 +173,15 @@ def _delete_function(cloud: Cloud, removal: Removal) -> None:
     cloud.client("lambda").delete_function(FunctionName=removal.name)
 
 
+def _terminate(cloud: Cloud, removal: Removal) -> None:
+    """It stops its training first, which leaves checkpoints."""
+    cloud.client("ec2").terminate_instances(InstanceIds=[removal.name])
+
+
+def _delete_firewall(cloud: Cloud, removal: Removal) -> None:
+    cloud.client("ec2").delete_security_group(GroupId=removal.name)
+
+
 def _delete_group(cloud: Cloud, removal: Removal) -> None:
     cloud.client("logs").delete_log_group(logGroupName=removal.name)
 
@@ -196,8 +213,10 @@ def _delete_bucket(cloud: Cloud, removal: Removal) -> None:
 
 
 def _delete_role(cloud: Cloud, removal: Removal) -> None:
-    """IAM lets no role go that still has policies."""
+    """IAM lets no role go that still has policies, or is in an instance profile."""
     iam, name = cloud.client("iam"), removal.name
+    if name == cloud.settings.instance_role and roles_of_profile(cloud, name) is not None:
+        remove_profile(cloud, name)
     for policy in [*pages(iam, "list_role_policies", "PolicyNames", RoleName=name)]:
         iam.delete_role_policy(RoleName=name, PolicyName=policy)
     for attached in [*pages(iam, "list_attached_role_policies", "AttachedPolicies", RoleName=name)]:
@@ -220,6 +239,8 @@ WAYS: Mapping[str, Callable[[Cloud, Removal], None]] = {
     ENDPOINT.word: lambda cloud, removal: _delete(cloud, ENDPOINT, removal),
     CONFIG.word: lambda cloud, removal: _delete(cloud, CONFIG, removal),
     MODEL.word: lambda cloud, removal: _delete(cloud, MODEL, removal),
+    MACHINE: _terminate,
+    FIREWALL: _delete_firewall,
     STREAMS: _delete_streams,
     GROUP: _delete_group,
     OBJECTS: _empty,

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kennel.cloud.function_requests import ALIAS
+from kennel.cloud.machines import run_of, state_of_machine, there
 from kennel.cloud.prices import Prices
 from kennel.cloud.scaling import activities
 from kennel.cloud.scaling_target import pages, resource_of
@@ -43,7 +44,7 @@ TUNING = Kind("tuning job", "hyper_parameter_tuning_job", "HyperParameterTuningJ
 ENDPOINT = Kind("endpoint", "endpoint", "Endpoint")
 CONFIG = Kind("endpoint configuration", "endpoint_config", "EndpointConfig")
 MODEL = Kind("model", "model", "Model")
-FUNCTION = "function"
+FUNCTION, MACHINE = "function", "machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def status(cloud: Cloud, prices: Prices, now: Now = lambda: datetime.now(UTC)) -
     """Everything of this project that runs. Raises KennelError."""
     with told(f"see what of {cloud.settings.project} runs"):
         jobs = [*_tuning_jobs(cloud), *_training_jobs(cloud, prices)]
-        found = [*jobs, *_endpoints(cloud, prices, now()), *_function(cloud, prices)]
+        found = [*jobs, *_machines(cloud, prices), *_endpoints(cloud, prices, now()), *_function(cloud, prices)]
     return Status(tuple(found), prices.as_of)
 
 
@@ -158,6 +159,14 @@ def _training_jobs(cloud: Cloud, prices: Prices) -> Iterator[Running]:
         kind, count = resources.get("InstanceType", ""), resources.get("InstanceCount", 0)
         hourly = _hourly(cloud, prices, kind, count)
         yield Running(TRAINING.word, name, found["SecondaryStatus"], found["CreationTime"], kind, count, hourly)
+
+
+def _machines(cloud: Cloud, prices: Prices) -> Iterator[Running]:
+    """On-demand prices, also of spot's: those change by the hour. Its disk, some cents a day, is not counted."""
+    for each in there(cloud):
+        kind = str(each["InstanceType"])
+        hourly = _hourly(cloud, prices, kind, 1)
+        yield Running(MACHINE, run_of(each), state_of_machine(each), each["LaunchTime"], kind, 1, hourly)
 
 
 def _endpoints(cloud: Cloud, prices: Prices, now: datetime) -> Iterator[Running]:

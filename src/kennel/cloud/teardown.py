@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
-from kennel.cloud import names
+from kennel.cloud import machines, names
 from kennel.cloud.function_requests import ALIAS
 from kennel.cloud.function_requests import GROUP as FUNCTION_LOGS
 from kennel.cloud.iam import place_of, roles_of
@@ -18,6 +18,7 @@ from kennel.cloud.registry import repository_of
 from kennel.cloud.removal import (
     ALIASES,
     BUCKET,
+    FIREWALL,
     GROUP,
     IMAGES,
     OBJECTS,
@@ -36,7 +37,18 @@ from kennel.cloud.removal import (
     uploads,
 )
 from kennel.cloud.session import Cloud, code_of, told
-from kennel.cloud.status import CONFIG, ENDPOINT, FUNCTION, MODEL, TRAINING, TUNING, function_of, owned, provisioned
+from kennel.cloud.status import (
+    CONFIG,
+    ENDPOINT,
+    FUNCTION,
+    MACHINE,
+    MODEL,
+    TRAINING,
+    TUNING,
+    function_of,
+    owned,
+    provisioned,
+)
 from kennel.errors import KennelError
 
 TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
@@ -54,7 +66,7 @@ def plan(cloud: Cloud, everything: bool = False, images: bool = False) -> tuple[
     with told(f"see what there is of {cloud.settings.project}"):
         found = [*_running(cloud)]
         if everything:
-            found += [*_logs(cloud), *_storage(cloud), *_roles(cloud)]
+            found += [*_logs(cloud), *_firewalls(cloud), *_storage(cloud), *_roles(cloud)]
         if images:
             found += _repositories(cloud)
     return in_order(found)
@@ -84,7 +96,7 @@ def carry_out(cloud: Cloud, removals: tuple[Removal, ...], tell: Tell, sleep: Sl
 
 def verify(cloud: Cloud) -> tuple[str, ...]:
     """What of this project is still billed, in words; empty where nothing is. Raises KennelError."""
-    billed = {TUNING.word, TRAINING.word, ENDPOINT.word, PROVISIONED}
+    billed = {TUNING.word, TRAINING.word, ENDPOINT.word, PROVISIONED, MACHINE}
     with told(f"see what of {cloud.settings.project} is billed"):
         found = [str(each) for each in _running(cloud) if each.kind in billed]
         found += [str(each) for each in _storage(cloud) if each.kind == OBJECTS and _holds_anything(cloud, each)]
@@ -101,6 +113,7 @@ def _running(cloud: Cloud) -> Iterator[Removal]:
     yield from (Removal(ENDPOINT.word, name) for name in endpoints)
     for kind in (CONFIG, MODEL):
         yield from (Removal(kind.word, name) for name in owned(cloud, kind))
+    yield from (Removal(MACHINE, str(each["InstanceId"])) for each in machines.there(cloud))
 
 
 def _function(cloud: Cloud) -> Iterator[Removal]:
@@ -153,6 +166,14 @@ def _function_log(cloud: Cloud) -> Iterator[Removal]:
             carried = logs.list_tags_for_resource(resourceArn=each["arn"].removesuffix(":*"))["tags"]
             if all(carried.get(tag["Key"]) == tag["Value"] for tag in cloud.settings.tags()):
                 yield Removal(GROUP, name)
+
+
+def _firewalls(cloud: Cloud) -> Iterator[Removal]:
+    """The security group of machines that train by hand, in each VPC where there is one."""
+    named = [{"Name": "group-name", "Values": [machines.group_name(cloud)]}]
+    for each in cloud.client("ec2").describe_security_groups(Filters=named)["SecurityGroups"]:
+        if _tagged(cloud, each.get("Tags", [])):
+            yield Removal(FIREWALL, str(each["GroupId"]))
 
 
 def _storage(cloud: Cloud) -> Iterator[Removal]:

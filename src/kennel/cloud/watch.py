@@ -167,6 +167,11 @@ def _minutes(cloud: Cloud, name: str, now: datetime) -> tuple[MinuteTold, ...]:
     return minutes_of(several, one, now - SETTLE[cloud.side])
 
 
+def until(cloud: Cloud, look: Callable[[], bool], poll_s: float | None = None, sleep: Sleep = time.sleep) -> None:
+    """Look until there is nothing to wait for, longer apart where AWS asks for it. Raises KennelError."""
+    _until(look, _pace(cloud, poll_s, sleep))
+
+
 def trials(cloud: Cloud, name: str) -> list[Description]:
     """The training jobs of a tuning job, the oldest first, as SageMaker summarises them."""
     pages = cloud.client("sagemaker").get_paginator("list_training_jobs_for_hyper_parameter_tuning_job")

@@ -43,9 +43,9 @@ class Debugging:
     samples: bool = True
 
     @classmethod
-    def plain(cls, output: Path) -> Debugging:
-        """Everything, for `kennel train --debug`."""
-        return cls(output / "tensors", profiler=ProfilerSettings(output / "profiler"))
+    def plain(cls, output: Path, tensors: bool = True) -> Debugging:
+        """Everything, for `kennel train --debug`; without tensors for --profile."""
+        return cls(output / "tensors" if tensors else None, profiler=ProfilerSettings(output / "profiler"))
 
     @classmethod
     def under(cls, contract: Contract) -> Debugging:
@@ -83,10 +83,10 @@ class Job:
     debugging: Debugging = Debugging(None)
 
     @classmethod
-    def plain(cls, data: Path, out: Path, debug: bool = False) -> Job:
+    def plain(cls, data: Path, out: Path, debug: bool = False, profile: bool = False) -> Job:
         """`kennel train --data DATA --out OUT`: laid out as the contract is, the cache the user's own."""
         output = out / "output"
-        debugging = Debugging.plain(output) if debug else Debugging(None)
+        debugging = Debugging.plain(output, debug) if debug or profile else Debugging(None)
         return cls(data, out / "model", output, out / "checkpoints", cache_dir("training"), debugging=debugging)
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from kennel.cloud.iam import people, work
+from kennel.cloud.iam import launching, people, work
 from kennel.cloud.iam.place import Place
 from kennel.cloud.iam.values import ACTORS, Actor, Role
 from kennel.cloud.session import Cloud
@@ -18,6 +18,7 @@ MADE: Mapping[Actor, Callable[[Place], Role]] = {
     "instance": work.instance,
     "deployer": people.deployer,
     "builder": people.builder,
+    "launcher": launching.launcher,
 }
 
 

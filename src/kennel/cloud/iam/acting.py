@@ -1,4 +1,4 @@
-"""Working as the deployer: on the local AWS always, so that every run there is a proof of the policies."""
+"""Working as the deployer or the launcher: on the local AWS always, so that every run there proves the policies."""
 
 from __future__ import annotations
 
@@ -21,5 +21,14 @@ def prepared(cloud: Cloud) -> None:
 
 def as_deployer(cloud: Cloud) -> Cloud:
     """The same as a session of the deployer's role, named after the user. Raises KennelError."""
-    role = place_of(cloud).role(cloud.settings.deployer_role)
-    return cloud.acting_as(role, re.sub(r"[^\w+=,.@-]", "-", getpass.getuser(), flags=re.ASCII)[:64] or "kennel")
+    return _as(cloud, cloud.settings.deployer_role)
+
+
+def as_launcher(cloud: Cloud) -> Cloud:
+    """The same of the launcher's. Raises KennelError."""
+    return _as(cloud, cloud.settings.launcher_role)
+
+
+def _as(cloud: Cloud, name: str) -> Cloud:
+    session = re.sub(r"[^\w+=,.@-]", "-", getpass.getuser(), flags=re.ASCII)[:64] or "kennel"
+    return cloud.acting_as(place_of(cloud).role(name), session)

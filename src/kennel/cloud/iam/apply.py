@@ -14,6 +14,7 @@ from typing import Any
 
 from kennel.aws.arns import partition_of
 from kennel.cloud.iam import Place, place_of, role_of
+from kennel.cloud.iam.profile import make_profile, roles_of_profile
 from kennel.cloud.iam.values import Actor, Policy, Role, written
 from kennel.cloud.session import Cloud, told
 from kennel.errors import KennelError, SettingError
@@ -40,13 +41,15 @@ class Found:
 @dataclass(frozen=True, slots=True)
 class Difference:
     """What a role is, and what it should be; None as `found` where it is not there. policy: the inline one's name.
-    elsewhere: names of the inline policies that are what the project wants in other regions."""
+    elsewhere: names of the inline policies that are what the project wants in other regions. profiled: names of the
+    roles in the instance profile, of a role that needs one."""
 
     role: Role
     project: str
     region: str
     found: Found | None
     elsewhere: frozenset[str] = frozenset()
+    profiled: tuple[str, ...] = ()
 
     @property
     def policy(self) -> str:
@@ -81,10 +84,11 @@ class Difference:
         if found is None:
             return {}
         policies = {name: found.policies[name] for name in sorted(found.policies) if not self.of_a_region(name)}
-        return _state(found.trust, found.longest_s, policies, found.attached, found.boundary)
+        return _state(found.trust, found.longest_s, policies, found.attached, found.boundary, self.profiled)
 
     def _after(self) -> Policy:
-        return _state(self.role.trust, self.role.longest_s, {self.policy: self.role.policy}, (), "")
+        profiled = (self.role.name,) if self.role.profiled else ()
+        return _state(self.role.trust, self.role.longest_s, {self.policy: self.role.policy}, (), "", profiled)
 
 
 def differences(cloud: Cloud, roles: tuple[Role, ...]) -> tuple[Difference, ...]:
@@ -105,6 +109,8 @@ def carry_out(cloud: Cloud, difference: Difference, wait: Wait = time.sleep) -> 
             iam.put_role_policy(
                 RoleName=role.name, PolicyName=difference.policy, PolicyDocument=written(role.policy)
             )  # before anything goes: at no time may a role do less than it should
+        if role.profiled and difference.profiled != (role.name,):
+            make_profile(cloud, role.name)
         for name in difference.superfluous():
             iam.delete_role_policy(RoleName=role.name, PolicyName=name)
         for arn in found.attached if found else ():
@@ -159,7 +165,10 @@ def check(role: Role) -> Role:
 
 
 def _difference(cloud: Cloud, role: Role, found: Found | None) -> Difference:
-    return Difference(check(role), cloud.settings.project, cloud.region, found, _elsewhere(cloud, role, found))
+    profiled = (roles_of_profile(cloud, role.name) or ()) if role.profiled else ()
+    return Difference(
+        check(role), cloud.settings.project, cloud.region, found, _elsewhere(cloud, role, found), profiled
+    )
 
 
 def _elsewhere(cloud: Cloud, role: Role, found: Found | None) -> frozenset[str]:
@@ -250,10 +259,16 @@ def _described(cloud: Cloud, role: Role) -> str:
 
 
 def _state(
-    trust: Policy, longest_s: int, policies: Mapping[str, Policy], attached: tuple[str, ...], boundary: str
+    trust: Policy,
+    longest_s: int,
+    policies: Mapping[str, Policy],
+    attached: tuple[str, ...],
+    boundary: str,
+    profiled: tuple[str, ...],
 ) -> Policy:
     """For comparison and for people: what is not there is left away."""
     found: Policy = {"trust": trust, "longest session": longest_s, "policies": dict(policies)}
+    found |= {"instance profile": list(profiled)} if profiled else {}
     found |= {"managed policies": list(attached)} if attached else {}
     return found | ({"permissions boundary": boundary} if boundary else {})
 

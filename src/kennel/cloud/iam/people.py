@@ -143,10 +143,10 @@ def _sagemaker(place: Place) -> tuple[Statement, ...]:
             place.named(*JOBS, *SERVED), place.tagged(),
         ),
         Statement(
-            "Overview", "What of this project runs: lists know no resource",
+            "Overview", "What of this project runs, machines too: lists know no resource",
             (
                 "sagemaker:ListTrainingJobs", "sagemaker:ListHyperParameterTuningJobs", "sagemaker:ListEndpoints",
-                "sagemaker:ListEndpointConfigs", "sagemaker:ListModels",
+                "sagemaker:ListEndpointConfigs", "sagemaker:ListModels", "ec2:DescribeInstances",
             ),
             ("*",),
         ),

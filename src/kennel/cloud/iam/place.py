@@ -14,8 +14,6 @@ from kennel.settings import Settings
 TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
 ENDPOINT_LOGS = "/aws/sagemaker/Endpoints"
 RULE_LOGS = "/aws/sagemaker/ProcessingJobs"
-EC2 = "ec2"
-"""Below the project's prefix: what an instance leaves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 Policy = dict[str, Any]
 Condition = Mapping[str, Mapping[str, str | tuple[str, ...]]]
 """IAM's: operator → key → value or values."""
-Actor = Literal["training", "endpoint", "function", "instance", "deployer", "builder"]
+Actor = Literal["training", "endpoint", "function", "instance", "deployer", "builder", "launcher"]
 ACTORS: tuple[Actor, ...] = get_args(Actor)
 VERSION = "2012-10-17"
 
@@ -55,6 +55,11 @@ class Role:
     trusted: Trust
     statements: tuple[Statement, ...]
     longest_s: int = 3600
+
+    @property
+    def profiled(self) -> bool:
+        """Whether it is given to machines, which takes an instance profile."""
+        return self.actor == "instance"
 
     @property
     def trust(self) -> Policy:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kennel.cloud import names
 from kennel.cloud.debugger import RULES, rules_registry
-from kennel.cloud.iam.place import EC2, ENDPOINT_LOGS, RULE_LOGS, TRAINING_LOGS, Place
-from kennel.cloud.iam.values import Condition, Role, Statement, Trust
+from kennel.cloud.iam.place import ENDPOINT_LOGS, RULE_LOGS, TRAINING_LOGS, Place
+from kennel.cloud.iam.values import Role, Statement, Trust
 
 PULL = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage")
 READ = (names.DATA, names.WEIGHTS, names.JOBS, names.CHECKPOINTS)
@@ -94,15 +94,11 @@ def function(place: Place) -> Role:
 
 
 def instance(place: Place) -> Role:
-    """Of an EC2 instance on which the training image is run by hand."""
+    """Of an EC2 instance on which the training image is run by hand. It needs no right to end itself: it switches off,
+    which EC2 takes for its end. Its log goes where its artifact goes."""
     settings = place.settings
-    machines, log = (place.arn("ec2", "instance/*"),), f"/{settings.project}/{EC2}"
-    itself: Condition = {
-        "StringLike": {"aws:userid": "*:${ec2:InstanceID}"},
-        "ArnLike": {"ec2:SourceInstanceARN": machines},
-        **place.tagged(),
-    }
-    read = (names.DATA, names.WEIGHTS, EC2)
+    machines = (place.arn("ec2", "instance/*"),)
+    read = (names.DATA, names.WEIGHTS, names.EC2)
     return Role(
         "instance",
         settings.instance_role,
@@ -114,16 +110,8 @@ def instance(place: Place) -> Role:
                 ("s3:ListBucket",), (place.bucket,), place.prefixed(*read),
             ),
             Statement("Read", "Pictures, weights, its own checkpoints", ("s3:GetObject",), place.objects(*read)),
-            Statement("Write", "What it leaves, apart from SageMaker's", ("s3:PutObject",), place.objects(EC2)),
+            Statement("Write", "What it leaves, apart from SageMaker's", ("s3:PutObject",), place.objects(names.EC2)),
             *_pull(place, settings.images.training),
-            Statement(
-                "Log", "Its own log, which is made before it starts", ("logs:CreateLogStream", "logs:PutLogEvents"),
-                (place.group(log, "*"),),
-            ),
-            Statement(
-                "EndItself", "A machine that is done costs until it ends; the session's name is the instance's id",
-                ("ec2:TerminateInstances",), machines, itself,
-            ),
             Statement(
                 "Register", "Session Manager: a shell without an open port or a key",
                 ("ssm:UpdateInstanceInformation",), machines, {"ArnLike": {"ec2:SourceInstanceARN": machines}},

@@ -19,6 +19,9 @@ NARROWING = re.compile(
     r"^[a-z0-9-]+:(resourcetag/|buckettag/|existingobjecttag/|(service-)?namespace$|sourceinstancearn$)"
 )
 """Condition keys that do what a resource would, and all that can be asked where AWS makes up the id (an instance's)."""
+MADE = re.compile(r":(instance|volume|network-interface|security-group|spot-instances-request)/")
+MAKING = ("ec2:runinstances", "ec2:createsecuritygroup")
+"""These make such resources, whose ids AWS makes up: the tags of the request are all that can be asked."""
 
 
 def full_access(known: Known, document: Document) -> Iterator[Finding]:
@@ -122,7 +125,7 @@ def _any_resource(known: Known, statement: Statement) -> Iterator[Finding]:
     groups: dict[Severity, list[str]] = {}
     for action in statement.actions:
         for each in () if is_wild(action) or action.lower() == "iam:passrole" else knowledge.expand(action):
-            if knowledge.level(each) == "Tagging" and any(":requesttag/" in key for key in statement.bound):
+            if any(":requesttag/" in key for key in statement.bound) and _makes(each, statement):
                 continue
             if any(any(meets(_plain(one), form) for form in knowledge.formats(each)) for one in _broad(statement)):
                 groups.setdefault(_weight(each, everywhere), []).append(each)
@@ -133,6 +136,12 @@ def _any_resource(known: Known, statement: Statement) -> Iterator[Finding]:
             known, statement, "any-resource", severity, "Resource", risk, "Name the resources", tuple(actions),
             statement.bound,
         )  # fmt: skip
+
+
+def _makes(action: str, statement: Statement) -> bool:
+    """Whether it is about what is being made or tagged, and about nothing that is there already."""
+    made = all(MADE.search(each) for each in statement.resources)
+    return knowledge.level(action) == "Tagging" or (action.lower() in MAKING and made)
 
 
 def _pass_role(known: Known, statement: Statement) -> Iterator[Finding]:

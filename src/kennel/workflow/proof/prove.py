@@ -37,7 +37,11 @@ UNREACHED: dict[tuple[Actor, str], str] = {
     ("function", "Pictures"): "the bucket of pictures is somebody else's",
     ("builder", "Push"): "the local AWS takes no layers",
     **{("instance", sid): "no instance trains on the local AWS" for sid in (
-        "List", "Read", "Write", "Login", "Pull", "Log", "EndItself", "Register", "Shell"
+        "List", "Read", "Write", "Login", "Pull", "Register", "Shell"
+    )},
+    **{("launcher", sid): "no machine is launched by the proof" for sid in (
+        "Launch", "Disk", "Interface", "Bid", "Behind", "From", "Tag", "PassToEc2", "End", "Group", "GroupIn", "Open",
+        "FindImage", "FindProfile", "Look", "List", "Read", "Like", "FindTraining",
     )},
 }  # fmt: skip
 """(actor, statement) → why it cannot be exercised on the local AWS."""

@@ -21,8 +21,8 @@ from kennel.local.gatekeeper.mapping import (
     s3,
     sagemaker,
     scaling,
-    ssm,
     sts,
+    systems,
 )
 from kennel.local.gatekeeper.mapping.s3_routes import s3_operation
 from kennel.local.gatekeeper.mapping.table import Place, Table, Unknown
@@ -39,7 +39,7 @@ TABLES: Mapping[str, Table] = {
     "monitoring": monitoring.TABLE,
     "s3": s3.TABLE,
     "sagemaker": sagemaker.TABLE,
-    "ssm": ssm.TABLE,
+    "ssm": systems.TABLE,
     "sts": sts.TABLE,
 }
 """By what requests are signed for."""

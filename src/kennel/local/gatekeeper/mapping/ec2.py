@@ -139,6 +139,9 @@ TABLE: Table = {
         *_made("RunInstances", "instance", "instance/*", _INSTANCE),
         *_made("RunInstances", "volume", "volume/*", _VOLUME),
         *_made("RunInstances", "network-interface", "network-interface/*"),
+        _made("RunInstances", "spot-instances-request", "spot-instances-request/*")[
+            1
+        ],  # its making itself is unpublished
         Rule(_GROUPS, keys=_HERE),
         Rule(_SUBNETS, keys=_HERE),
         Rule("key-pair/{KeyName}", keys=_HERE | {"ec2:keypairname": "KeyName"}, when="KeyName"),
@@ -157,7 +160,8 @@ TABLE: Table = {
     "AssociateIamInstanceProfile": (Rule(INSTANCE, keys=_HERE), _PASS),
     "ReplaceIamInstanceProfileAssociation": (Rule("instance/*", keys=_HERE), _PASS),
     "DisassociateIamInstanceProfile": (Rule("instance/*", keys=_HERE),),
-    **each("DescribeInstanceAttribute GetConsoleOutput", Rule(INSTANCE, keys=_HERE)),
+    "DescribeInstanceAttribute": (Rule(INSTANCE, keys=_HERE),),
+    "GetConsoleOutput": (Rule(INSTANCE, keys=_HERE),),
     "CreateSecurityGroup": (
         *_made("CreateSecurityGroup", "security-group", "security-group/*"),
         Rule(_of_kind("vpc", "VpcId"), keys=_HERE),
