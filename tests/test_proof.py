@@ -9,15 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from kennel.cloud.iam import Place, role_of
+from kennel.cloud import training
+from kennel.cloud.iam import Place, place_of, role_of
 from kennel.cloud.iam.values import Role, Statement
+from kennel.cloud.training import Channel, TrainingPlan
 from kennel.errors import KennelError
 from kennel.iam.record import Call
+from kennel.pictures.dataset import SPLITS
 from kennel.progress import Progress
 from kennel.settings import Settings
 from kennel.workflow.proof.ground import Ground, ground
 from kennel.workflow.proof.items import Item, denied, items, needing, without
-from kennel.workflow.proof.prove import UNREACHED, Wanted, chosen, work_on
+from kennel.workflow.proof.machines import MACHINES
+from kennel.workflow.proof.prove import NO_ENGINE, NO_REGISTRY, UNREACHED, Wanted, chosen, work_on
 from kennel.workflow.proof.steps import Step, images, roles, upload
 from kennel.workflow.proof.stolen import ATTEMPTS, tried
 from kennel.workflow.proof.table import Outcome, Proof, markdown
@@ -91,7 +95,7 @@ class TestItems:
             {"function": {"s3_bucket": "dogs"}, "debugger": {"stop_on": ["Overfit"]}, "ec2": ec2}
         )
         place = replace(PLACE, settings=everything)
-        for actor, sid in UNREACHED:
+        for actor, sid in UNREACHED | NO_ENGINE | NO_REGISTRY:
             assert sid in {each.sid for each in role_of(place, actor).statements}
 
     def test_a_statement_that_is_not_there_is_told(self) -> None:
@@ -142,9 +146,26 @@ class TestProving:
         outcomes = work_on(made, Wanted(("deployer",), "FindRoles", quick=True, steps=QUICK), Progress())
         assert {each.verdict for each in outcomes} == {"would be denied"}
 
-    def test_a_thief_gets_nowhere_with_the_functions_or_the_builders_role(self, made: Ground) -> None:
-        found = list(tried(made, ("function", "builder")))
-        assert len(found) > 40
+    def test_a_machine_is_launched_only_by_who_may_give_it_its_role(self, made: Ground) -> None:
+        settings, where = made.settings, f"s3://{made.admin.bucket}/kennel"
+        channels = tuple(Channel(name, f"{where}/data/{name}") for name in (*SPLITS, "weights"))
+        role = made.role("training").name
+        plan = TrainingPlan(
+            "kennel-train-proof",
+            "kennel-training",
+            place_of(made.admin).role(role),
+            channels,
+            f"{where}/jobs",
+            settings.training,
+        )
+        made.told["training job"] = training.start(made.admin, plan)
+        step = next(each for each in MACHINES if each.name == "launch by hand")
+        outcomes = work_on(made, Wanted(("launcher",), "PassToEc2", steps=(step,)), Progress())
+        assert [each.verdict for each in outcomes] == ["proven"], outcomes
+
+    def test_a_thief_gets_nowhere_with_the_roles_of_people_and_of_the_function(self, made: Ground) -> None:
+        found = list(tried(made, ("function", "builder", "launcher")))
+        assert len(found) > 100
         assert [each for each in found if not each.denied] == []
         assert len({each.what for each in ATTEMPTS}) == len(ATTEMPTS)
 

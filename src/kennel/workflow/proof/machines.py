@@ -18,8 +18,8 @@ from kennel.errors import KennelError
 from kennel.pictures.dataset import SPLITS
 from kennel.workflow.proof.ground import Ground
 from kennel.workflow.proof.steps import Step
+from kennel.workflow.proof.stolen_machines import NO_IMAGE
 
-NO_IMAGE = "sha256:" + "0" * 64
 PAUSE_S = 0.2
 
 

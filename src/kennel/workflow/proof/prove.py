@@ -39,8 +39,6 @@ UNREACHED: dict[tuple[Actor, str], str] = {
     ("endpoint", "Metrics"): "the local AWS measures no machine of an endpoint",
     ("function", "Pictures"): "the bucket of pictures is somebody else's",
     ("builder", "Push"): "the local AWS takes no layers",
-    **{("instance", sid): "needs a Docker engine with the training image" for sid in ("List", "Read", "Write")},
-    ("instance", "Login"): "needs [local] registry, a registry with a login",
     ("instance", "Pull"): "a registry on loopback knows no policies",
     ("instance", "Register"): "Session Manager's agent is the machine image's",
     ("instance", "Shell"): "Session Manager's agent is the machine image's",
@@ -48,6 +46,13 @@ UNREACHED: dict[tuple[Actor, str], str] = {
     ("launcher", "Bid"): "spot is not asked for by the proof",
 }  # fmt: skip
 """(actor, statement) → why it cannot be exercised on the local AWS."""
+NO_ENGINE: dict[tuple[Actor, str], str] = {
+    ("instance", sid): "there is no Docker engine here with the training image" for sid in ("List", "Read", "Write")
+}
+NO_REGISTRY: dict[tuple[Actor, str], str] = {
+    ("instance", "Login"): "[local] names no registry, which would want a login"
+}
+"""The same, where this machine has no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class _Work:
     wanted: Wanted
     calls: dict[str, list[Call]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    unreached: dict[tuple[Actor, str], str] = field(default_factory=dict)
 
     def rehearse(self, step: Step) -> None:
         """Once with everything that is allowed: it has to work, and tells what it needs. Raises KennelError."""
@@ -86,7 +92,7 @@ class _Work:
         named = [each for each in needing(role, self.calls, item) if each in shows]
         names = sorted(named, key=self.seconds.__getitem__)
         if not names:
-            why = UNREACHED.get((item.actor, item.sid))
+            why = self.unreached.get((item.actor, item.sid))
             return Outcome(item, "not exercised" if why else "too wide", why=why or "nothing that is done needs it")
         if self.wanted.quick:
             return Outcome(item, "would be denied", names[0])
@@ -122,14 +128,21 @@ def prove(settings: Settings, wanted: Wanted, progress: Progress) -> Proof:
 
 def work_on(ground: Ground, wanted: Wanted, progress: Progress) -> list[Outcome]:
     """Rehearse the steps, then take away each thing. Raises KennelError."""
-    wanted = replace(wanted, steps=tuple(each for each in wanted.steps if each.possible(ground)))
-    work = _Work(ground, wanted)
+    possible = tuple(each for each in wanted.steps if each.possible(ground))
+    work = _Work(ground, replace(wanted, steps=possible), unreached=_unreached(ground, possible == wanted.steps))
+    wanted = work.wanted
     with progress.step("rehearse", len(wanted.steps)) as advance:
         for step in wanted.steps:
             work.rehearse(step)
             progress.say(f"{step.name}: {work.seconds[step.name]:.1f} s, {len(work.calls[step.name])} calls")
             advance(1)
     return _outcomes(work, progress)
+
+
+def _unreached(ground: Ground, whole: bool) -> dict[tuple[Actor, str], str]:
+    """whole: whether this machine can do every step."""
+    less = {} if whole else NO_ENGINE
+    return UNREACHED | less | ({} if whole and ground.settings.local.registry else NO_REGISTRY)
 
 
 def chosen(roles: Sequence[Role], wanted: Wanted) -> list[tuple[Role, Item]]:

@@ -17,6 +17,7 @@ from kennel.cloud.package import package
 from kennel.cloud.scaling_target import SERVICE, deregister_request, resource_of
 from kennel.cloud.session import Cloud, code_of
 from kennel.cloud.training import Channel, TrainingPlan, training_request
+from kennel.workflow.proof import stolen_machines
 from kennel.workflow.proof.ground import Ground
 
 REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
@@ -83,12 +84,13 @@ def _lay_out(ground: Ground) -> None:
     s3.create_bucket(Bucket=_other(ground))
     s3.put_object(Bucket=_other(ground), Key="secret", Body=b"secret")
     s3.put_object(Bucket=ground.admin.bucket, Key="private/secret", Body=b"secret")
-    trust = {"Effect": "Allow", "Principal": {"Service": ["sagemaker.amazonaws.com", "lambda.amazonaws.com"]},
-             "Action": "sts:AssumeRole"}  # fmt: skip
+    services = {"Service": [f"{each}.amazonaws.com" for each in ("sagemaker", "lambda", "ec2")]}
+    trust = {"Effect": "Allow", "Principal": services, "Action": "sts:AssumeRole"}
     iam.create_role(RoleName="powerful", AssumeRolePolicyDocument=json.dumps({**ANY, "Statement": [trust]}))
     iam.put_role_policy(RoleName="powerful", PolicyName="all", PolicyDocument=json.dumps(ANY))
     logs.create_log_group(logGroupName="/aws/lambda/other")
     logs.create_log_stream(logGroupName="/aws/lambda/other", logStreamName="one")
+    stolen_machines.lay_out(ground)
 
 
 def _other(ground: Ground) -> str:
@@ -154,7 +156,7 @@ ATTEMPTS = (
         lambda cloud, ground: cloud.client("s3").put_object(
             **_key(ground, "jobs", "x", "model.tar.gz"), Body=b"poison"
         ),
-        ("endpoint", "function", "instance", "deployer", "builder"),
+        ("endpoint", "function", "instance", "deployer", "builder", "launcher"),
     ),
     Attempt(
         "destroy versions of objects",
@@ -254,4 +256,5 @@ ATTEMPTS = (
         "start an instance",
         lambda cloud, ground: cloud.client("ec2").run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1),
     ),
+    *(Attempt(what, do) for what, do in stolen_machines.TRIED),
 )
