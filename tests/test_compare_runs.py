@@ -40,6 +40,7 @@ runner = "process"
 """
 IMAGE = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/kennel-training@{DIGEST}"
 RUN = "kennel-ec2-1a2b3c4d"
+PROGRAM = Path(sys.executable).parent / "kennel"
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ def put(cloud: Cloud, name: str, content: bytes) -> None:
 
 
 def kennel(place: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "kennel"), "compare", *arguments]
+    command = [str(PROGRAM), "compare", *arguments]
     environment = os.environ | {"COLUMNS": "160", "NO_COLOR": "1", "KENNEL_LOCAL_HOME": str(place / "home")}
     environment |= more
     return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
@@ -195,3 +196,43 @@ def test_both_ways_from_nothing_in_the_same_image(training_image: str, few: Path
     assert job["utilisation"]["samples"] > 3
     assert hand["utilisation"]["samples"] > 3
     assert "Both made the same artifact, bit for bit." in (tmp_path / "compare/comparison.html").read_text()
+
+
+def test_interrupted_both_ways_it_ends_with_the_same_artifact(
+    training_image: str, few: Path, cache: Path, tmp_path: Path
+) -> None:
+    """Spot: the job's instance is taken while it computes features, the machine by hand while it trains."""
+    (tmp_path / "kennel.toml").write_text(
+        f'images = {{ training = "{training_image}" }}\n{SETTINGS.replace("process", "docker")}'
+    )
+    command = [str(PROGRAM), "compare", "--data", str(few), "--spot", "--keep", "--json"]
+    place = os.environ | {"KENNEL_CACHE": str(cache), "KENNEL_LOCAL_HOME": str(tmp_path / "home"), "NO_COLOR": "1"}
+    options = {"cwd": tmp_path, "env": place, "text": True}
+    try:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as process:  # type: ignore[call-overload]
+            said = "".join(_interrupting(process.stderr, options))
+            found = json.loads(process.stdout.read())
+        assert process.returncode == 0, said
+    finally:
+        subprocess.run([PROGRAM, "local", "down"], capture_output=True, check=False, **options)  # type: ignore[call-overload]
+    assert found["sagemaker"]["interruptions"] == 1, said
+    assert found["ec2"]["interruptions"] == 1, said
+    assert found["sagemaker"]["spot"]
+    assert found["ec2"]["spot"]
+    assert found["apart"]["same"] == "files"
+
+
+def _interrupting(lines: Iterator[str], options: dict[str, Any]) -> Iterator[str]:
+    """What is said; each is interrupted when it has begun to work, once."""
+    left = {"SageMaker": "features of train", "by hand": ": train, InProgress"}
+    doing = ""
+    for line in lines:
+        yield line
+        doing = next((way for way in ("SageMaker", "by hand") if line.startswith(f"{way} kennel-")), doing)
+        if doing in left and left[doing] in line:
+            del left[doing]
+            asked = [str(PROGRAM), "local", "status", "--json"]
+            found = json.loads(subprocess.run(asked, capture_output=True, check=True, **options).stdout)
+            kinds = {"SageMaker": "training_jobs", "by hand": "machines"}
+            (name,) = [each["name"] for each in found[kinds[doing]] if each["status"] in ("InProgress", "running")]
+            subprocess.run([str(PROGRAM), "local", "interrupt", name], capture_output=True, check=True, **options)

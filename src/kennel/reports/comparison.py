@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from kennel.comparison import costs, inputs
+from kennel.comparison import costs, facts, inputs
 from kennel.comparison.compared import Comparison
 from kennel.comparison.costs import Job, Price, WhatIf
-from kennel.comparison.recorded import PHASES, Fact, PhaseName, Recorded, Use, Way
+from kennel.comparison.facts import NOT_TOLD
+from kennel.comparison.recorded import PHASES, PhaseName, Recorded, Use, Way
 from kennel.reports.comparison_plots import bars, use
 from kennel.reports.page import render
 from kennel.reports.tuning import duration
 
 NAMES: dict[Way, str] = {"sagemaker": "SageMaker", "ec2": "By hand on EC2"}
-NOT_TOLD = "not told"
 LOCAL = "measured on this machine, not on AWS"
 MEANS: dict[PhaseName, str] = {
     "provision": "until there is a machine",
@@ -72,12 +72,12 @@ def page(found: Comparison) -> str:
         what_if=reckoned(found),
         unmeasured=unmeasured(found),
         artifact=artifact_rows(found),
-        facts=facts(found),
+        facts=facts.table(found.sagemaker, found.ec2),
         notes=notes(found),
         money=money,
         duration=duration,
         line=line,
-        shown=shown,
+        shown=facts.shown,
     )
 
 
@@ -194,12 +194,6 @@ def artifact_rows(found: Comparison) -> list[Row]:
     return [*rows, Row("trained on", one.device or NOT_TOLD, other.device or NOT_TOLD)]
 
 
-def facts(found: Comparison) -> list[tuple[str, Fact | None, Fact | None]]:
-    """Each fact that either record holds, with its evidence."""
-    one, other = _facts(found.sagemaker), _facts(found.ec2)
-    return [(name, one.get(name), other.get(name)) for name in dict.fromkeys([*one, *other])]
-
-
 def notes(found: Comparison) -> list[str]:
     """What to keep in mind."""
     return list(_notes(found))
@@ -286,30 +280,6 @@ def _short(one: str | None, other: str | None) -> tuple[str, str, str]:
     """Two digests, as far as a person compares them, and whether they are the same."""
     first, second = (NOT_TOLD if each is None else f"{each[:12]}…" for each in (one, other))
     return first, second, "the same" if one == other and one is not None else "not the same"
-
-
-def _facts(run: Recorded) -> dict[str, Fact]:
-    """The record's own, and those that follow from its figures."""
-    found = dict(run.facts)
-    if run.utilisation is not None and run.utilisation.samples:
-        found["profiler"] = Fact(value=True, evidence=f"utilisation: {run.utilisation.samples} samples")
-    if run.phases.pull is not None:
-        found["seconds to pull the image"] = Fact(value=round(run.phases.pull, 1), evidence="phases.pull")
-    billed = costs.billed_seconds(run)
-    if billed is not None and run.wall_seconds is not None:
-        waited = max(0.0, run.wall_seconds - billed)
-        found["seconds that are not billed"] = Fact(value=round(waited, 1), evidence="begun, ended, billed_seconds")
-    found["interruptions"] = Fact(value=float(run.interruptions), evidence="interruptions")
-    return found
-
-
-def shown(fact: Fact | None) -> str:
-    """A fact's value as a person reads it."""
-    if fact is None:
-        return NOT_TOLD
-    if isinstance(fact.value, bool):
-        return "yes" if fact.value else "no"
-    return f"{fact.value:g}" if isinstance(fact.value, float) else fact.value
 
 
 def _notes(found: Comparison) -> Iterator[str]:
