@@ -99,6 +99,7 @@ take_folder() {
   LOG=$DIR/log.txt SAID=$DIR/said.txt
   rm -f "$DIR/stop" "$DIR/status.json" "$LOG"
   : >"$SAID"
+  head -c 262144 /dev/zero >"$DIR/reserve" # on a full disk, room for the status
   mkdir -p "$DIR/out/checkpoints"
 }
 
@@ -120,6 +121,7 @@ check() {
     gb=$(($(df -k --output=avail "$folder" | tail -n 1) >> 20))
     ((gb >= DISK_GB)) || fail "$folder has $gb GB left, $DISK_GB are needed" "Take a larger disk, or say --disk-gb"
   done
+  docker ps --all --quiet --filter "name=^$RUN$" --filter label=kennel.run | xargs -r docker rm --force >/dev/null
   [[ -z $MAX_SECONDS ]] || beside limit
 }
 
@@ -167,7 +169,7 @@ pull() {
   [[ $HOST != "$IMAGE" && $HOST == *[.:]* ]] || fail "there is no image $IMAGE on this engine" "Build it, or name its registry"
   for pause in 5 15 ''; do
     ! slowly docker pull --quiet "$IMAGE" || return 0
-    ! grep -qiE 'not found|unknown|denied|unauthorized|no basic auth|no space left' "$SAID" || break
+    ! grep -qaiE 'not found|unknown|denied|unauthorized|no basic auth|no space left' "$SAID" || break
     [[ -z $pause ]] || slowly sleep "$pause"
   done
   problem "$IMAGE cannot be pulled" "See that it is in the registry, and may be pulled: ecr:BatchGetImage"
@@ -238,8 +240,8 @@ upload() {
 
 # in_image FOLDER AS GPU COMMAND…: no network where the weights are at hand, no more rights than a program needs.
 in_image() {
-  local docker=(docker run --rm --name "$RUN" --pull never --shm-size 1g --cap-drop ALL --security-opt no-new-privileges
-    --mount "type=bind,src=$1,dst=$2" --env KENNEL_CACHE=/out/checkpoints/cache)
+  local docker=(docker run --rm --name "$RUN" --label "kennel.run=$RUN" --pull never --shm-size 1g
+    --cap-drop ALL --security-opt no-new-privileges --mount "type=bind,src=$1,dst=$2" --env KENNEL_CACHE=/out/checkpoints/cache)
   [[ -z $DATA_DIR ]] || docker+=(--mount "type=bind,src=$DATA_DIR,dst=/data,readonly")
   [[ -z $WEIGHTS_FILE ]] || docker+=(--network none --mount "type=bind,src=$DIR/weights,dst=/weights,readonly")
   [[ -z $3 ]] || docker+=(--gpus all)
@@ -253,7 +255,10 @@ in_image() {
 # --- its end ----------------------------------------------------------------------------------------------------
 
 limit() {
-  sleep "$MAX_SECONDS"
+  while ((SECONDS < MAX_SECONDS)); do
+    kill -0 $$ || return
+    sleep 1
+  done
   echo "time limit: $MAX_SECONDS s are over. The same command goes on where it was" >"$DIR/stop"
   kill -TERM $$
 }
@@ -273,8 +278,7 @@ stopped() {
 
 # problem MESSAGE REMEDY: with what the last program said.
 problem() {
-  if grep -qiE 'no space left|errno 28' "$SAID"; then
-    rm -rf "$DIR/data" "$DIR/weights" "$DIR"/data.zip* # to have room for the status
+  if (($(df -k --output=avail "$DIR" | tail -n 1) < 256)) || grep -qaiE 'no space left|errno 28' "$SAID"; then
     fail "$1: the disk is full" "Take a larger one, or free some space"
   fi
   fail "$1: $(told)" "$2"
@@ -293,6 +297,7 @@ refuse() {
 
 end() {
   close_phase
+  rm -f "$DIR/reserve"
   STATE=$1
   say "$STATE${2:+: $2}"
   write_status "$2" "$(now)"
@@ -411,7 +416,7 @@ fetch_checkpoints() {
 # A machine that is taken away without a word loses a minute, no more.
 keep_checkpoints() {
   SAID=$DIR/kept.txt
-  while sleep "${KENNEL_SYNC_SECONDS:-60}"; do
+  while sleep "${KENNEL_SYNC_SECONDS:-60}" && kill -0 $$; do
     save_checkpoints || true
     send "$LOG" log.txt || true
   done
@@ -448,8 +453,9 @@ ended() { kill -TERM -- "-$1" 2>/dev/null || true; }
 # What the last program said: kennel's own error with its remedy, else the last line.
 told() {
   local found
-  found=$(grep -A 1 '^error ' "$SAID" | tail -n 2 | sed 's/^error *//; s/^  */. /' | tr -d '\n' || true)
-  printf %s "${found:-$(grep -v '^[[:space:]]*$' "$SAID" | tail -n 1 || true)}"
+  found=$(grep -a -A 1 '^error ' "$SAID" | tail -n 2 | sed 's/^error *//; s/^  */. /' | tr -d '\n' || true)
+  found=${found:-$(grep -a '^docker: ' "$SAID" | tail -n 1 || true)}
+  printf %s "${found:-$(grep -av '^[[:space:]]*$' "$SAID" | tail -n 1 || true)}"
 }
 
 say() { echo "$(now) kennel: $*" | tee -a "$LOG" >&2; }

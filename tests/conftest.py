@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 pytest_plugins = [
     "fixtures_shared",
     "fixtures_artifact",
+    "fixtures_by_hand",
     "fixtures_containers",
     "fixtures_function",
     "fixtures_lambda",

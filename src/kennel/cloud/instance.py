@@ -129,7 +129,7 @@ def place(cloud: Cloud, run: str) -> S3Uri:
 def _looked(cloud: Cloud, run: str) -> ByHand | None:
     """First the machine, then what it told: it tells before it ends."""
     there = of_run(cloud, run)
-    newest = max(there, key=lambda each: each["LaunchTime"], default=None)
+    newest = max(there, key=lambda each: (state_of_machine(each) in LIVE | ENDING, each["LaunchTime"]), default=None)
     content = _object(cloud, place(cloud, run) / by_hand.STATUS, by_hand.LARGEST)
     if content is None:
         return None if newest is None else _untold(cloud, run, newest)

@@ -113,7 +113,11 @@ def _running(cloud: Cloud) -> Iterator[Removal]:
     yield from (Removal(ENDPOINT.word, name) for name in endpoints)
     for kind in (CONFIG, MODEL):
         yield from (Removal(kind.word, name) for name in owned(cloud, kind))
-    yield from (Removal(MACHINE, str(each["InstanceId"])) for each in machines.there(cloud))
+    yield from _machines(cloud)
+
+
+def _machines(cloud: Cloud) -> Iterator[Removal]:
+    return (Removal(MACHINE, str(each["InstanceId"])) for each in machines.there(cloud))
 
 
 def _function(cloud: Cloud) -> Iterator[Removal]:
