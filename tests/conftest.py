@@ -50,6 +50,7 @@ LONGEST = [
         "story",
         "runners",
         "cli",
+        "local_machines",
     )
 ]
 
