@@ -101,6 +101,13 @@ class Engine:
         """The id of an image that is on the engine, see `resolve`; nothing is pulled."""
         return resolve(reference, self._client.api.images())
 
+    def tag_of(self, reference: str) -> str | None:
+        """The tag of the image that `find` finds, where a reference names a repository only."""
+        listed = self._client.api.images()
+        found, name = resolve(reference, listed), _without_registry(reference)
+        tags = [str(tag) for each in listed if each["Id"] == found for tag in each.get("RepoTags") or []]
+        return next((tag.rpartition(":")[2] for tag in tags if tag.rpartition(":")[0] in (reference, name)), None)
+
     def pull(self, reference: str, user: str, password: str) -> str:
         """The id of an image that a registry has, pulled with a login. Raises EngineError."""
         return str(self._pull(reference, {"username": user, "password": password}).id)

@@ -57,8 +57,10 @@ class BothWays(Story):
         given, settings = self._fixed(), self._settings
         name = names.name(settings.project, "train", self._inputs.digest, self._stage.record.name, given)
         steps = parse(given).steps_per_epoch(self._inputs.pictures)
+        plan = self._plan(name, given)
         return replace(
-            self._plan(name, given),
+            plan,
+            image=_by_tag(self._cloud, plan.image),
             machines=settings.training.model_copy(update={"instances": 1}),
             checkpoints=str(self._uri(names.CHECKPOINTS, name)),
             debugging=Debugging(settings.debugger, self._cloud.region, steps, tensors=False),
@@ -88,6 +90,16 @@ class BothWays(Story):
         """One machine's work: it goes on from the checkpoints of the one before."""
         instance.launch(self._launcher, plan)
         return instance.wait(self._launcher, plan.run, lambda told: self._progress.say(_line(told)))
+
+
+def _by_tag(cloud: Cloud, image: str) -> str:
+    """On the local AWS an image need not have a tag, and means the newest then: which may be another one in a minute."""
+    if cloud.side == "aws" or "@" in image or ":" in image.rpartition("/")[2]:
+        return image
+    from kennel.containers import Engine
+
+    tag = Engine().tag_of(image)
+    return f"{image}:{tag}" if tag else image
 
 
 def with_spot(settings: Settings) -> Settings:
