@@ -93,7 +93,7 @@ class BothWays(Story):
 
 
 def _by_tag(cloud: Cloud, image: str) -> str:
-    """On the local AWS an image need not have a tag, and means the newest then: which may be another one in a minute."""
+    """On the local AWS an image need not have a tag, and is the newest then: in a minute that may be another."""
     if cloud.side == "aws" or "@" in image or ":" in image.rpartition("/")[2]:
         return image
     from kennel.containers import Engine
