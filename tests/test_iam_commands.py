@@ -80,7 +80,7 @@ class TestApplying:
         assert "--- bucket" in asked.stdout
         done = self.apply(place, "--yes")
         assert done.returncode == 0, done.stderr
-        assert [f"applied: kennel-{each}" in done.stderr for each in ACTORS] == [True] * 6
+        assert [f"applied: kennel-{each}" in done.stderr for each in ACTORS] == [True] * len(ACTORS)
         again = self.apply(place)
         assert again.returncode == 0, again.stderr
         assert "nothing to do" in again.stderr
