@@ -69,7 +69,7 @@ finish() {
 # train.sh has told nothing: it could not begin.
 boot_failed() {
   local reason at
-  reason=$(tail -n 1 "$WORK/said.txt" 2>/dev/null | tr -d "\"\\\\" | tr -c '\040-\176' ' ' | head -c 500)
+  reason=$(tail -n 1 "$WORK/said.txt" 2>/dev/null | tr -d "\"\\\\\n" | tr -c '\040-\176' ' ' | head -c 500)
   at=$(now)
   cat <<STATUS
 {

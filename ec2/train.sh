@@ -255,7 +255,10 @@ in_image() {
 # --- its end ----------------------------------------------------------------------------------------------------
 
 limit() {
-  sleep "$MAX_SECONDS"
+  while ((SECONDS < MAX_SECONDS)); do
+    kill -0 $$ || return
+    sleep 1
+  done
   echo "time limit: $MAX_SECONDS s are over. The same command goes on where it was" >"$DIR/stop"
   kill -TERM $$
 }
@@ -413,7 +416,7 @@ fetch_checkpoints() {
 # A machine that is taken away without a word loses a minute, no more.
 keep_checkpoints() {
   SAID=$DIR/kept.txt
-  while sleep "${KENNEL_SYNC_SECONDS:-60}"; do
+  while sleep "${KENNEL_SYNC_SECONDS:-60}" && kill -0 $$; do
     save_checkpoints || true
     send "$LOG" log.txt || true
   done

@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fixtures_containers import Engine
+if TYPE_CHECKING:
+    from fixtures_containers import Engine
+
 from kennel.cloud import by_hand
 from kennel.cloud.by_hand import ByHand
 from kennel.local.background import start_in_background, stop
