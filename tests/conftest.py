@@ -51,6 +51,7 @@ LONGEST = [
         "story",
         "runners",
         "cli",
+        "local_machines",
     )
 ]
 

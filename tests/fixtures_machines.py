@@ -1,4 +1,4 @@
-"""A local AWS with EC2's instances and the parameters that name their images; its clock is sixty times as fast.
+"""A local AWS for machines; its clock is sixty times as fast.
 
 `python fixtures_machines.py HOME` is its server: a process of its own, which can be killed and started again.
 """
@@ -41,16 +41,11 @@ WAIT_S = 60
 
 def main() -> int:
     """The server process of these tests: HOME."""
-    from kennel.local.machines import Machines
-    from kennel.local.parameters import Parameters
-    from kennel.local.server import serve
-
-    def services(house: Any) -> Any:
-        return [Machines(house, house.instances), Parameters(house)]
+    from kennel.local.server import assemble, serve
 
     stop_on_signals()
     ready = lambda url: print(url, flush=True)  # noqa: E731
-    return serve(Path(sys.argv[1]), 0, "us-east-1", "process", ready, services, FastClock(FACTOR))
+    return serve(Path(sys.argv[1]), 0, "us-east-1", "process", ready, assemble, FastClock(FACTOR))
 
 
 class Server:

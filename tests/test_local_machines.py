@@ -266,6 +266,23 @@ class TestLaunching:
         assert image["RootDeviceName"] == "/dev/xvda"
 
 
+class TestThePage:
+    def test_shows_machines_and_what_they_say(self, server: Server) -> None:
+        tags = [{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "by-hand"}]}]
+        identity = server.run("#!/bin/bash\nfor each in {1..40000}; do echo line $each; done", TagSpecifications=tags)
+        server.says(identity, "line 40000")
+        server.terminate(identity)
+        shown = json.loads(asked(f"{server.url}/_kennel/status")[1])["machines"]
+        mine = next(each for each in shown if each["name"] == identity)
+        assert (mine["tagged"], mine["type"], mine["status"]) == ("by-hand", "g4dn.xlarge", "terminated")
+        assert "User initiated" in str(mine["detail"])
+        lines = json.loads(asked(f"{server.url}/_kennel/log?kind=machine&name={identity}")[1])["lines"]
+        assert (lines[-1], len(lines)) == ("line 40000", 300)
+        assert len(server.console(identity)) == 64 * 1024
+        for name in ("i-0123456789abcdef0", "../machines", f"../machines/{identity}"):
+            assert json.loads(asked(f"{server.url}/_kennel/log?kind=machine&name={name}")[1])["lines"] == []
+
+
 class TestMetadata:
     @pytest.fixture
     def machine(self, server: Server) -> Iterator[tuple[str, str]]:

@@ -60,10 +60,10 @@ class Folder:
         with suppress(OSError), self.console.open("ab") as file:
             file.write(f"{line}\n".encode())
 
-    def bound(self) -> None:
+    def bound(self, most: int = MOST) -> None:
         """Keep the console's file small; a line that is written in that moment may be lost."""
         with suppress(OSError):
-            if self.console.stat().st_size > MOST:
+            if self.console.stat().st_size > most:
                 end = console(self.root)
                 os.truncate(self.console, 0)
                 with self.console.open("ab") as file:

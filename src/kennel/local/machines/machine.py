@@ -20,7 +20,7 @@ from pathlib import Path
 from kennel.errors import KennelError, one_line
 from kennel.local.errors import Refused
 from kennel.local.machines.facts import CREDENTIALS, USER_DATA, Facts, time_of, values
-from kennel.local.machines.folder import Folder
+from kennel.local.machines.folder import CONSOLE, Folder
 from kennel.local.machines.metadata import Metadata
 from kennel.local.machines.words import ITSELF, NOT_STARTED, SPOT
 from kennel.local.parts import House, Instances, Program, RunningProgram
@@ -125,7 +125,7 @@ class Machine:
             log.exception("%s: something of it is left until the server ends", self.identity)
         if self._metadata is not None:
             self._metadata.close()
-        self._folder.bound()
+        self._folder.bound(CONSOLE)
         self.ended = True  # who comes now finds the next state, or sees to it himself
         if not self._instances.reach(self.identity, "stopped", "stopping"):
             self._folder.remove()
