@@ -111,13 +111,8 @@ class Rule:
         found: Context = {key: (value,) for key, value in self.fixed.items()}
         for key, source in self.keys.items():
             if source.startswith("="):
-<<<<<<< HEAD
-                there = any(_is_given(each, request) for each in source[1:].split(" | "))
-                values = arns(source[1:], service, request, place) if there else ()
-=======
                 told = any(_is_given(each, request) for each in source[1:].split(" | "))
                 values = arns(source[1:], service, request, place) if told else ()
->>>>>>> hb
             else:
                 values = tuple(value for path in source.split() for value in _of(path, request, place))
             if values:
