@@ -115,6 +115,7 @@ def test_inputs_that_differ_are_said_at_the_head_and_loudly() -> None:
     html = page(compared(other=other))
     assert html.index('role="alert"') < html.index('class="answer"')
     assert "Not the same training" in Reader(html).plain
+    assert "The same training twice" not in html
 
 
 def test_tables_have_headers_pictures_have_words_and_nothing_is_fetched() -> None:
