@@ -215,6 +215,12 @@ class TestDependentActions:
             ("iam:PassRole", f"{IAM}instance-profile-role/kennel"),
         ]
 
+    @pytest.mark.parametrize("profile", [{"Name": "kennel"}, {"Arn": f"{IAM}instance-profile/kennel"}])
+    def test_a_condition_on_a_profile_holds_however_it_is_named(self, profile: dict[str, str]) -> None:
+        found = needs("ec2", "RunInstances", {"ImageId": "ami-1", "IamInstanceProfile": profile}, place())
+        instance = next(each for each in found if each.resource.endswith("instance/*"))
+        assert instance.context["ec2:instanceprofile"] == (f"{IAM}instance-profile/kennel",)
+
     def test_a_launch_template_is_refused(self) -> None:
         with pytest.raises(Unknown, match="launch template"):
             needs("ec2", "RunInstances", {"ImageId": "ami-1", "LaunchTemplate": {"LaunchTemplateId": "lt-1"}}, place())

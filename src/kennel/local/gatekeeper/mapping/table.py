@@ -111,7 +111,8 @@ class Rule:
         found: Context = {key: (value,) for key, value in self.fixed.items()}
         for key, source in self.keys.items():
             if source.startswith("="):
-                values = arns(source[1:], service, request, place) if _is_given(source[1:], request) else ()
+                told = any(_is_given(each, request) for each in source[1:].split(" | "))
+                values = arns(source[1:], service, request, place) if told else ()
             else:
                 values = tuple(value for path in source.split() for value in _of(path, request, place))
             if values:
