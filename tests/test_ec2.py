@@ -23,12 +23,16 @@ from kennel.cli.app import app
 from kennel.cloud import by_hand, instance, instance_plan, instance_requests, machines, prices, status, teardown
 from kennel.cloud.bucket import ensure_bucket
 from kennel.cloud.by_hand import ByHand
+from kennel.cloud.iam import Place as IamPlace
 from kennel.cloud.iam import place_of, role_of
 from kennel.cloud.iam.apply import carry_out, differences
 from kennel.cloud.instance_plan import Given
 from kennel.cloud.instance_requests import InstancePlan, MachineImage
 from kennel.cloud.session import Cloud, connect
 from kennel.errors import KennelError, SettingError
+from kennel.iam.evaluation import evaluate
+from kennel.iam.values import Caller, Policies
+from kennel.local.gatekeeper.mapping import Place, needs
 from kennel.settings import Ec2, Settings, parse
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -376,6 +380,53 @@ class TestLooking:
         machine = instance.launch(cloud, PLAN)
         assert instance.end(cloud, RUN) == (machine,)
         assert instance.end(cloud, RUN) == ()
+
+
+def refused(settings: dict[str, Any], service: str, operation: str, request: dict[str, Any]) -> list[str]:
+    """What of all that a request needs the launcher may not do."""
+    here = IamPlace(parse({"ec2": settings}), "us-east-1", ACCOUNT)
+    role = role_of(here, "launcher")
+    tags = lambda arn: {"project": "kennel"} if arn.endswith(GROUP) or "instance/i-" in arn else {}  # noqa: E731
+    found = lambda kind, name: here.role("kennel-instance") if kind == "instance-profile-role" else ""  # noqa: E731
+    session = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role.name}/me"
+    caller, policies = Caller(session, ACCOUNT, here.role(role.name)), Policies(identity=(role.policy,))
+    asked = needs(service, operation, request, Place("aws", "us-east-1", ACCOUNT, tags, session, found))
+    assert asked
+    return [f"{each.action} {each.resource}" for each in asked if not evaluate(each, caller, policies).allowed]
+
+
+class TestTheLauncher:
+    @pytest.mark.parametrize("name", REQUESTS)
+    def test_may_send_every_request(self, name: str) -> None:
+        service, operation, request = REQUESTS[name]
+        everything = {
+            "spot": True, "ssh_from": "192.0.2.1/32", "key_name": "mine", "subnet": EVERYTHING.subnet
+        }  # fmt: skip
+        settings = everything if "everything" in name or "ssh" in name else {}
+        assert refused(settings, service, operation, request) == []
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"InstanceType": "p5.48xlarge"},
+            {"MetadataOptions": {"HttpTokens": "optional"}},
+            {"IamInstanceProfile": {"Name": "admin"}},
+            {"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"Encrypted": False}}]},
+            {"SecurityGroupIds": ["sg-00000000000000000"]},
+            {"KeyName": "mine"},
+            {"TagSpecifications": []},
+            {"TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "owner", "Value": "me"}]}]},
+        ],
+        ids=lambda more: next(iter(more)),
+    )
+    def test_may_launch_nothing_else(self, more: dict[str, Any]) -> None:
+        assert refused({}, "ec2", "RunInstances", {**REQUESTS["ec2-run"][2], **more})
+
+    def test_ends_only_what_carries_the_projects_tag(self) -> None:
+        assert refused({}, "ec2", "TerminateInstances", {"InstanceIds": ["i-0123"]}) == []
+        assert refused({}, "ec2", "TerminateInstances", {"InstanceIds": ["i-0123", "x-1"]})
+        assert refused({}, "ec2", "GetConsoleOutput", {"InstanceId": "i-0123"}) == []
+        assert refused({}, "ec2", "GetConsoleOutput", {"InstanceId": "x-1"})
 
 
 class TestThePlan:
