@@ -83,20 +83,23 @@ def download(cloud: Cloud, uri: S3Uri, to: Path, limit: int = LARGEST_DOWNLOAD) 
 
 
 def exists(cloud: Cloud, uri: S3Uri) -> bool:
-    """Whether there is such an object; of a key that ends with a slash, anything below it. Raises KennelError."""
+    """Whether there is such an object; of a key that ends with a slash, anything below it. Raises KennelError.
+
+    By a list: to whom may list below some prefixes only, S3 says of a missing object that it is forbidden.
+    """
     from botocore.exceptions import ClientError
 
-    s3, owner = cloud.client("s3"), {"ExpectedBucketOwner": cloud.account}
     with told(f"look for {uri}"):
         try:
-            if uri.key.endswith("/"):
-                return bool(s3.list_objects_v2(Bucket=uri.bucket, Prefix=uri.key, MaxKeys=1, **owner)["KeyCount"])
-            s3.head_object(Bucket=uri.bucket, Key=uri.key, **owner)
+            found = cloud.client("s3").list_objects_v2(
+                Bucket=uri.bucket, Prefix=uri.key, MaxKeys=1, ExpectedBucketOwner=cloud.account
+            )
         except ClientError as error:
-            if code_of(error) in ("404", "NoSuchKey", "NoSuchBucket"):
-                return False
-            raise
-    return True
+            if code_of(error) != "NoSuchBucket":
+                raise
+            return False
+    keys = [each["Key"] for each in found.get("Contents", [])]
+    return bool(keys) if uri.key.endswith("/") else keys == [uri.key]  # the shortest comes first
 
 
 # --- files ------------------------------------------------------------------------------------------------------
