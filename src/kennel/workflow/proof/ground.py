@@ -32,13 +32,15 @@ FEW = {"train": 3, "valid": 2, "test": 2}
 
 @dataclass(slots=True)
 class Ground:
-    """admin, deployer: the same local AWS as its owner and as the deployer; told: where the story left what."""
+    """admin, deployer: the same local AWS as its owner and as the deployer; told: where the story left what. registry:
+    the user's `[local] registry`, which is for machines only: what SageMaker pulls is ECR's to allow."""
 
     admin: Cloud
     deployer: Cloud
     folder: Path
     told: dict[str, str] = field(default_factory=dict)
     photo: bytes = b""
+    registry: str = ""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
@@ -115,7 +117,7 @@ def made_for(settings: Settings) -> Settings:
         ),
         "scaling": settings.scaling.model_copy(update={"enabled": False}),
         "function": settings.function.model_copy(update={"provisioned": 1, "reserved": 0}),
-        "local": settings.local.model_copy(update={"port": 0, "runner": "process", "home": ""}),
+        "local": settings.local.model_copy(update={"port": 0, "runner": "process", "home": "", "registry": ""}),
     }
     return settings.model_copy(update=changes)
 
@@ -133,7 +135,7 @@ def ground(settings: Settings, progress: Progress) -> Iterator[Ground]:
             held.callback(stop, home)
             admin = connect("local", asked, found.url, (found.access_key_id, found.secret_access_key))
             prepared(admin)
-        yield Ground(admin, as_deployer(admin), folder)
+        yield Ground(admin, as_deployer(admin), folder, registry=settings.local.registry)
 
 
 def tell(ground: Ground, progress: Progress) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import suppress
+from dataclasses import replace
 
 from kennel.cloud import instance, instance_plan, machines, registry, training
 from kennel.cloud.instance_plan import Given
@@ -79,9 +80,11 @@ def is_possible(ground: Ground) -> bool:
 
 
 def _image(ground: Ground) -> str:
-    """Raises EngineError."""
-    given = instance_plan.named(ground.admin, f"s3://{ground.admin.bucket}/data", "auto", {})
-    return given.image
+    """In the user's registry, where there is one, so that a machine has to log in. Raises EngineError."""
+    settings = ground.settings
+    local = settings.local.model_copy(update={"registry": ground.registry})
+    cloud = replace(ground.admin, settings=settings.model_copy(update={"local": local}))
+    return instance_plan.named(cloud, f"s3://{cloud.bucket}/data", "auto", {}).image
 
 
 def _given(ground: Ground, image: str) -> Given:

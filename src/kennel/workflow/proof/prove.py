@@ -142,7 +142,7 @@ def work_on(ground: Ground, wanted: Wanted, progress: Progress) -> list[Outcome]
 def _unreached(ground: Ground, whole: bool) -> dict[tuple[Actor, str], str]:
     """whole: whether this machine can do every step."""
     less = {} if whole else NO_ENGINE
-    return UNREACHED | less | ({} if whole and ground.settings.local.registry else NO_REGISTRY)
+    return UNREACHED | less | ({} if whole and ground.registry else NO_REGISTRY)
 
 
 def chosen(roles: Sequence[Role], wanted: Wanted) -> list[tuple[Role, Item]]:
