@@ -14,7 +14,6 @@ from kennel.cloud import instance, instance_plan, machines, registry, training
 from kennel.cloud.instance_plan import Given
 from kennel.cloud.instance_requests import InstancePlan
 from kennel.cloud.session import Cloud
-from kennel.containers import EngineError
 from kennel.errors import KennelError
 from kennel.pictures.dataset import SPLITS
 from kennel.workflow.proof.ground import Ground
@@ -74,13 +73,13 @@ def no_machines(ground: Ground) -> None:
 
 def is_possible(ground: Ground) -> bool:
     """Whether this machine has what trains by hand: an engine with the training image."""
-    with suppress(EngineError):
+    with suppress(KennelError):
         return bool(_image(ground))
     return False
 
 
 def _image(ground: Ground) -> str:
-    """In the user's registry, where there is one, so that a machine has to log in. Raises EngineError."""
+    """In the user's registry, where there is one, so that a machine has to log in. Raises KennelError."""
     settings = ground.settings
     local = settings.local.model_copy(update={"registry": ground.registry})
     cloud = replace(ground.admin, settings=settings.model_copy(update={"local": local}))
