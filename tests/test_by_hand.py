@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -16,7 +15,6 @@ import pytest
 
 from fixtures_by_hand import BUCKET, KILL, TERM, TRAIN, ByHandAt, Metadata, ended
 from fixtures_containers import Engine
-from kennel import artifact
 from kennel.cloud.by_hand import PHASES
 
 ON_ENGINE = f"sha256:{'0' * 64}"
@@ -245,27 +243,6 @@ class TestTheCommand:
         done = subprocess.run(["bash", TRAIN, "--help"], capture_output=True, text=True)
         assert done.returncode == 0
         assert "Examples:" in done.stdout
-
-
-@pytest.mark.slow
-def test_the_training_image_leaves_the_same_artifact_interrupted_or_not(
-    at: ByHandAt, training_image: str, drawings: Path, tmp_path: Path, weights_file: Path
-) -> None:
-    words = ["--image", training_image, "--weights", str(weights_file), "--set", "epochs=2", "--profile"]
-    done = at.train("real", *words, data=str(drawings))
-    assert done.returncode == 0, done.stderr
-    assert ended(at.begun("real-2", *words, "--data", str(drawings), until="features of valid"), TERM) == 143
-    subprocess.run(["rm", "-rf", str(at.work / "real-2")], check=True)
-    assert at.train("real-2", *words, data=str(drawings)).returncode == 0
-    several = []
-    for run in ("real", "real-2"):
-        path = tmp_path / f"{run}.tar.gz"
-        at.s3.download_file(BUCKET, f"kennel/ec2/{run}/model.tar.gz", str(path))
-        several.append(hashlib.sha256(path.read_bytes()).hexdigest())
-        with artifact.opened(path) as found:
-            assert found.card.hyperparameters["epochs"] == 2
-        assert any(name.startswith("output/profiler/") for name in at.left(run))
-    assert several[0] == several[1]
 
 
 @pytest.fixture(scope="module")

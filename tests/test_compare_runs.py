@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,14 @@ runner = "process"
 IMAGE = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/kennel-training@{DIGEST}"
 RUN = "kennel-ec2-1a2b3c4d"
 PROGRAM = Path(sys.executable).parent / "kennel"
+
+
+@dataclass(frozen=True, slots=True)
+class InImages:
+    """Both ways in containers of the training image. found: what the command told."""
+
+    folder: Path
+    found: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -178,15 +186,20 @@ def test_what_is_not_there_is_named(both: str, place: Path) -> None:
     shutil.rmtree(place / "gone", ignore_errors=True)
 
 
-def test_both_ways_from_nothing_in_the_same_image(training_image: str, few: Path, cache: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def in_images(training_image: str, few: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> InImages:
     """As whoever may launch, and whoever may train: by their roles. The machine is the local AWS's."""
-    (tmp_path / "kennel.toml").write_text(
+    folder = tmp_path_factory.mktemp("images")
+    (folder / "kennel.toml").write_text(
         f'images = {{ training = "{training_image}" }}\n{SETTINGS.replace("process", "docker")}'
     )
-    environment = {"KENNEL_CACHE": str(cache)}
-    done = kennel(tmp_path, "--data", str(few), "--json", **environment)
+    done = kennel(folder, "--data", str(few), "--json", KENNEL_CACHE=str(cache))
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+    return InImages(folder, json.loads(done.stdout))
+
+
+def test_both_ways_from_nothing_in_the_same_image(in_images: InImages) -> None:
+    found = in_images.found
     assert found["apart"]["same"] == "files"
     job, hand = found["sagemaker"], found["ec2"]
     assert job["image_digest"] == hand["image_digest"] != ""
@@ -195,16 +208,14 @@ def test_both_ways_from_nothing_in_the_same_image(training_image: str, few: Path
     assert hand["facts"]["ends itself"]["value"] is True
     assert job["utilisation"]["samples"] > 3
     assert hand["utilisation"]["samples"] > 3
-    assert "Both made the same artifact, bit for bit." in (tmp_path / "compare/comparison.html").read_text()
+    assert "Both made the same artifact, bit for bit." in (in_images.folder / "compare/comparison.html").read_text()
 
 
 def test_interrupted_both_ways_it_ends_with_the_same_artifact(
-    training_image: str, few: Path, cache: Path, tmp_path: Path
+    in_images: InImages, few: Path, cache: Path, tmp_path: Path
 ) -> None:
     """Spot: the job's instance is taken while it computes features, the machine by hand while it trains."""
-    (tmp_path / "kennel.toml").write_text(
-        f'images = {{ training = "{training_image}" }}\n{SETTINGS.replace("process", "docker")}'
-    )
+    shutil.copy(in_images.folder / "kennel.toml", tmp_path)
     command = [str(PROGRAM), "compare", "--data", str(few), "--spot", "--keep", "--json"]
     place = os.environ | {"KENNEL_CACHE": str(cache), "KENNEL_LOCAL_HOME": str(tmp_path / "home"), "NO_COLOR": "1"}
     options = {"cwd": tmp_path, "env": place, "text": True}
@@ -220,6 +231,7 @@ def test_interrupted_both_ways_it_ends_with_the_same_artifact(
     assert found["sagemaker"]["spot"]
     assert found["ec2"]["spot"]
     assert found["apart"]["same"] == "files"
+    assert found["ec2"]["artifact"] == in_images.found["ec2"]["artifact"], "which nobody has interrupted"
 
 
 def _interrupting(lines: Iterator[str], options: dict[str, Any]) -> Iterator[str]:
