@@ -16,6 +16,8 @@ Description = Mapping[str, Any]
 DIGEST = re.compile(r"(?:^|@)(sha256:[0-9a-f]{64})$")
 IMAGE_DOWNLOAD = re.compile(r"downloading\b.*\bimage", re.IGNORECASE)
 """SageMaker's message while it pulls: under Downloading or Training, by its time."""
+FETCHED = ("auto", "torchvision", "npm", "random")
+"""Weights by name, of which ec2/train.sh finds no file: the container then has a network."""
 PHASE_OF: dict[str, PhaseName] = {
     "Starting": "provision", "LaunchingMLInstances": "provision", "PreparingTrainingStack": "provision",
     "Pending": "provision", "Interrupted": "provision", "DownloadingTrainingImage": "pull", "Downloading": "data",
@@ -114,14 +116,20 @@ def _line(text: str) -> str:
 
 
 def _phases_of_job(transitions: Iterable[Description]) -> Phases:
-    """Seconds by phase. The image's download is told by a message only, and where none says so it is None."""
+    """Seconds by phase. The image's download is told by a message only, and where none says so it is None.
+
+    AWS keeps one transition for each status, and its last message: a Downloading that ends with the image began with
+    the pictures, so it is no image's alone."""
     found: dict[PhaseName, float] = {}
+    before = ""
     for each in transitions:
+        before, last = str(each["Status"]), before
         begun, ended = each["StartTime"], each.get("EndTime")
         if not isinstance(begun, datetime) or not isinstance(ended, datetime):
             continue
         phase = PHASE_OF.get(each["Status"], "other")
-        if phase in ("data", "train") and IMAGE_DOWNLOAD.search(str(each.get("StatusMessage", ""))):
+        alone = phase == "train" or (phase == "data" and last == before)
+        if alone and IMAGE_DOWNLOAD.search(str(each.get("StatusMessage", ""))):
             phase = "pull"
         found[phase] = found.get(phase, 0.0) + max(0.0, (ended - begun).total_seconds())
     return Phases(**found)
@@ -197,7 +205,7 @@ def _facts_of_run(run: ByHand, limit_s: int | None) -> dict[str, Fact]:
             "when it is launched again" if run.attempt == 1 else f"launched {run.attempt} times", "attempt"),
         "checkpoints": ("kept in S3; the next launch puts them back", "checkpoints/"),
         "image pulled by": ("the machine itself", "phases: login, pull"),
-        "network isolation": (run.weights != "auto", "weights (auto fetches them)"),
+        "network isolation": (run.weights not in FETCHED, "weights (a name is no file, and is fetched)"),
         "profiler": (False, "output/profiler/"),
         "rules that judge": (0.0, "status.json has none"),
         "metrics that a tuning job can use": (0.0, "status.json has none"),
