@@ -105,7 +105,9 @@ class TestUserData:
     def test_is_the_golden_one_with_train_sh_packed_inside(self) -> None:
         found = instance_requests.user_data(EVERYTHING)
         (packed,) = PACKED.findall(found)
-        assert gzip.decompress(base64.b64decode(packed)).decode() == (ROOT / "ec2/train.sh").read_text()
+        shebang, *lines = (ROOT / "ec2/train.sh").read_text().splitlines()
+        kept = [shebang, *(line for line in lines if not line.lstrip().startswith("#"))]
+        assert gzip.decompress(base64.b64decode(packed)).decode().splitlines() == kept
         golden("user_data.sh", PACKED.sub("# ec2/train.sh, packed\n", found))  # zlib's versions pack differently
 
     def test_is_small_enough_even_with_long_names(self) -> None:
