@@ -79,7 +79,7 @@ class BothWays(Story):
         plan = instance.next_try(self._launcher, plan)
         with self._progress.step(f"by hand {plan.run}"):
             done = self._machine(plan)
-            while plan.spot and done.state == "Stopped" and done.attempt < names.TRIES:
+            while plan.spot and done.interrupted and done.attempt < names.TRIES:
                 self._progress.say(f"{plan.run} was interrupted and is launched again")
                 done = self._machine(plan)
         if done.state != "Completed":
