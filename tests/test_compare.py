@@ -59,6 +59,12 @@ def test_as_aws_keeps_transitions_the_image_is_not_told_apart_from_the_pictures(
     assert managed(SecondaryStatusTransitions=twice).phases.pull is None
 
 
+def test_pictures_that_are_streamed_are_in_the_training_s_time_and_that_is_a_fact() -> None:
+    streamed = [{**each, "InputMode": "FastFile"} for each in described()["InputDataConfig"]]
+    assert managed(InputDataConfig=streamed).facts["pictures are read"].value == "while it trains"
+    assert {each.facts["pictures are read"].value for each in (managed(), own())} == {"before it trains"}
+
+
 def test_a_run_whose_weights_were_fetched_by_name_had_a_network() -> None:
     for weights, isolated in (("auto", False), ("torchvision", False), (WEIGHTS, True)):
         assert own(weights=weights).facts["network isolation"].value is isolated

@@ -113,7 +113,7 @@ own_unit() {
   [[ -z ${KENNEL_UNIT:-} ]] || : >/run/kennel
   [[ -d /run/systemd/system && -z ${KENNEL_WORK:-}${KENNEL_UNIT:-} ]] || return 0
   systemd-run --quiet --wait --pipe --unit kennel --setenv KENNEL_UNIT=yes -p KillMode=mixed -p TimeoutStopSec=180 \
-    -p After='docker.service network-online.target' bash "$0" || true
+    -p Wants=docker.service -p After='docker.service network-online.target' bash "$0" || true
   [[ ! -e /run/kennel ]] || exit 0
 }
 

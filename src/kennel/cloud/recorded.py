@@ -137,6 +137,7 @@ def _phases_of_job(transitions: Iterable[Description]) -> Phases:
 
 def _facts_of_job(job: Description) -> dict[str, Fact]:
     stopping, spot = job.get("StoppingCondition", {}), bool(job.get("EnableManagedSpotTraining", False))
+    modes = {each.get("InputMode", "File") for each in job.get("InputDataConfig", [])}
     rules = [*job.get("DebugRuleConfigurations", []), *job.get("ProfilerRuleConfigurations", [])]
     told: dict[str, tuple[str | bool | float, str]] = {
         "log": (f"CloudWatch, /aws/sagemaker/TrainingJobs, {job['TrainingJobName']}/…", "TrainingJobName"),
@@ -146,6 +147,8 @@ def _facts_of_job(job: Description) -> dict[str, Fact]:
         "checkpoints": ("kept in S3 and put back" if "CheckpointConfig" in job else "none", "CheckpointConfig"),
         "time limit, in seconds": (
             float(stopping.get("MaxRuntimeInSeconds", 0)), "StoppingCondition.MaxRuntimeInSeconds"),
+        "pictures are read": (
+            "while it trains" if "FastFile" in modes else "before it trains", "InputDataConfig, InputMode"),
         "image pulled by": ("SageMaker", "AlgorithmSpecification.TrainingImage"),
         "network isolation": (bool(job.get("EnableNetworkIsolation", False)), "EnableNetworkIsolation"),
         "profiler": ("ProfilerConfig" in job, "ProfilerConfig"),
@@ -204,6 +207,7 @@ def _facts_of_run(run: ByHand, limit_s: int | None) -> dict[str, Fact]:
         "goes on after an interruption": (
             "when it is launched again" if run.attempt == 1 else f"launched {run.attempt} times", "attempt"),
         "checkpoints": ("kept in S3; the next launch puts them back", "checkpoints/"),
+        "pictures are read": ("before it trains", "phases: data"),
         "image pulled by": ("the machine itself", "phases: login, pull"),
         "network isolation": (run.weights not in FETCHED, "weights (a name is no file, and is fetched)"),
         "profiler": (False, "output/profiler/"),
