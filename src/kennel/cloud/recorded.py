@@ -97,7 +97,7 @@ def of_run(run: ByHand, side: Side, region: str, volume_gb: int | None = None, l
         phases=_phases_of_run(run),
         training_seconds=_billed(run, spans),
         billed_seconds=_billed(run, spans),
-        begun=run.machine.launched if run.machine.launched and run.attempt == 1 else run.begun,
+        begun=_begun(run),
         ended=run.ended or max((end for _, end in spans), default=None),
         interruptions=run.attempt - 1,
         facts=_facts_of_run(run, limit_s),
@@ -190,6 +190,13 @@ def _spans(run: ByHand) -> list[tuple[datetime, datetime]]:
     if found and run.ended:
         found[-1] = (found[-1][0], max(found[-1][1], run.ended))
     return found
+
+
+def _begun(run: ByHand) -> datetime:
+    """The first machine's launch; a later attempt does not tell it, and it is taken to have started as fast."""
+    if run.attempt == 1:
+        return run.machine.launched or run.begun
+    return run.begun - timedelta(seconds=run.provision_s or 0.0)
 
 
 def _billed(run: ByHand, spans: list[tuple[datetime, datetime]]) -> float | None:
