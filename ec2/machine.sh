@@ -103,4 +103,15 @@ say() { echo "kennel: $*"; }
 
 now() { date -u +%Y-%m-%dT%H:%M:%S.%3NZ; }
 
+# When a machine is switched off from outside, systemd leaves what cloud-init has begun alone (KillMode=process) until
+# Docker and the network are gone. A unit of its own is asked first, and waited for. Where none can be had, it goes on.
+own_unit() {
+  [[ -z ${KENNEL_UNIT:-} ]] || : >/run/kennel
+  [[ -d /run/systemd/system && -z ${KENNEL_WORK:-}${KENNEL_UNIT:-} ]] || return 0
+  systemd-run --quiet --wait --pipe --unit kennel --setenv KENNEL_UNIT=yes -p KillMode=mixed -p TimeoutStopSec=180 \
+    -p Wants=docker.service -p After='docker.service network-online.target' bash "$0" || true
+  [[ ! -e /run/kennel ]] || exit 0
+}
+
+own_unit
 main

@@ -24,7 +24,8 @@ def at(seconds: float) -> datetime:
 
 
 def described(**members: Any) -> dict[str, Any]:
-    """A training job as DescribeTrainingJob tells it on AWS, the image's download included."""
+    """A training job as DescribeTrainingJob tells it, with a transition for each message; AWS merges those of a status
+    (see `merged`)."""
 
     def transition(status: str, begun: float, ended: float, message: str = "") -> dict[str, Any]:
         return {"Status": status, "StartTime": at(begun), "EndTime": at(ended), "StatusMessage": message}
@@ -62,6 +63,21 @@ def described(**members: Any) -> dict[str, Any]:
         "ModelArtifacts": {"S3ModelArtifacts": "s3://dogs/kennel/jobs/x/output/model.tar.gz"},
         **members,
     }
+
+
+def merged() -> list[dict[str, Any]]:
+    """Transitions as AWS keeps them: one for each status, with its last message."""
+
+    def transition(status: str, begun: float, ended: float, message: str) -> dict[str, Any]:
+        return {"Status": status, "StartTime": at(begun), "EndTime": at(ended), "StatusMessage": message}
+
+    return [
+        transition("Starting", 0, 100, "Preparing the instances for training"),
+        transition("Downloading", 100, 310, "Downloading the training image"),
+        transition("Training", 310, 610, "Training image download completed. Training in progress."),
+        transition("Uploading", 610, 620, "Uploading generated training model"),
+        transition("Completed", 620, 620, "Training job completed"),
+    ]
 
 
 def told(**members: Any) -> ByHand:

@@ -32,7 +32,7 @@ from kennel.debugger.profile import read_profile
 from kennel.engines import Head
 from kennel.errors import ArtifactError, DataError, KennelError
 from kennel.training.job import Job
-from recordings import BOOK, DAY, DIGEST, IMAGE, WEIGHTS, at, described, managed, offer, own
+from recordings import BOOK, DAY, DIGEST, IMAGE, WEIGHTS, at, described, managed, merged, offer, own
 
 # --- recorded -------------------------------------------------------------------------------------------------------
 
@@ -49,6 +49,25 @@ def test_a_training_job_of_aws_is_told_in_phases_and_the_image_s_download_is_one
 def test_a_job_that_tells_of_no_download_of_its_image_has_no_such_phase() -> None:
     transitions = [each for each in described()["SecondaryStatusTransitions"] if "image" not in each["StatusMessage"]]
     assert managed(SecondaryStatusTransitions=transitions).phases.pull is None
+
+
+def test_as_aws_keeps_transitions_the_image_is_not_told_apart_from_the_pictures() -> None:
+    assert managed(SecondaryStatusTransitions=merged()).phases == Phases(
+        provision=100, data=210, pull=None, train=300, upload=10, other=0
+    )
+    twice = [*merged()[:3], {**merged()[0], "Status": "Interrupted"}, *merged()]
+    assert managed(SecondaryStatusTransitions=twice).phases.pull is None
+
+
+def test_pictures_that_are_streamed_are_in_the_training_s_time_and_that_is_a_fact() -> None:
+    streamed = [{**each, "InputMode": "FastFile"} for each in described()["InputDataConfig"]]
+    assert managed(InputDataConfig=streamed).facts["pictures are read"].value == "while it trains"
+    assert {each.facts["pictures are read"].value for each in (managed(), own())} == {"before it trains"}
+
+
+def test_a_run_whose_weights_were_fetched_by_name_had_a_network() -> None:
+    for weights, isolated in (("auto", False), ("torchvision", False), (WEIGHTS, True)):
+        assert own(weights=weights).facts["network isolation"].value is isolated
 
 
 def test_a_job_that_runs_cannot_be_compared() -> None:
@@ -84,7 +103,7 @@ def test_a_run_of_two_attempts_pays_for_both_machines() -> None:
     assert found.phases.train == 150
     assert found.billed_seconds == 100 + 60 + 2 * 30
     assert found.interruptions == 1
-    assert found.begun == at(40)
+    assert found.begun == at(40 - 30)
 
 
 def test_a_record_is_the_same_after_it_was_written() -> None:
@@ -211,8 +230,25 @@ def test_a_price_that_is_not_known_is_unknown_and_said() -> None:
 
 def test_a_forgotten_machine_eats_the_saving_up() -> None:
     by_hand_, job = prices_of(own(), BOOK)[0], prices_of(managed(), BOOK)[0]
-    assert forgotten_minutes(by_hand_, job, BOOK.offers[1]) == pytest.approx((0.104 - 0.06629167) / 0.54 * 60)
+    assert forgotten_minutes(by_hand_, job, BOOK.offers[1]) == pytest.approx((0.104 - 0.06629167) / 0.555 * 60)
     assert forgotten_minutes(job, by_hand_, BOOK.offers[1]) is None
+
+
+def test_a_machine_for_nothing_saves_for_ever() -> None:
+    free = offer("ec2", "on demand", 0, gb_month=0, ipv4_hour=0)
+    (for_nothing, _) = prices_of(own(), BOOK.model_copy(update={"offers": (free,)}))
+    assert for_nothing.amount == 0
+    assert forgotten_minutes(for_nothing, prices_of(managed(), BOOK)[0], free) is None
+
+
+def test_an_on_demand_price_is_never_reckoned_at_seconds_that_have_spot_s_discount_in_them() -> None:
+    spot = managed(EnableManagedSpotTraining=True, TrainingTimeInSeconds=500, BillableTimeInSeconds=150)
+    (job,) = tuning_jobs(spot, BOOK, 8)
+    assert job.seconds == 8 * 500
+    assert job.amount == pytest.approx(8 * 0.72 * 500 / 3600)
+    (found,) = [each for each in what_if([spot], BOOK) if each.way == "sagemaker"]
+    assert found.seconds == 500
+    assert found.amount == pytest.approx(0.72 * 500 / 3600)
 
 
 def test_a_tuning_job_is_as_many_jobs_or_one_machine_that_trains_one_after_the_other() -> None:

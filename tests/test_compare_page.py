@@ -162,7 +162,10 @@ def test_records_that_tell_next_to_nothing_have_a_page_too() -> None:
 def test_both_ways_are_estimated_at_their_limits_before_anything_starts() -> None:
     found = estimate(parse({"ec2": {"volume_gb": 73, "max_runtime_s": 7200}}), "aws", prices.load())
     amounts = [each.most for each in found.lines]
-    assert amounts == [pytest.approx(0.7364), pytest.approx(2 * (0.526 + 73 * 0.08 / 730 + 0.005))]
+    assert amounts == [pytest.approx(0.7364), pytest.approx((7200 + 600) / 3600 * (0.526 + 73 * 0.08 / 730 + 0.005))]
+    cpu = parse({"training": {"instance_type": "ml.m5.xlarge", "volume_gb": 73}})  # no disk of its own
+    assert estimate(cpu, "aws", prices.load()).lines[0].most == pytest.approx(0.23 + 73 * 0.14 / 730)
+    assert "launched again" in estimate(with_spot(cpu), "aws", prices.load()).notes[-1]
     assert estimate(parse({"region": "ap-south-1"}), "aws", prices.load()).most is None
     assert estimate(Settings(), "local", prices.load()).most == 0.0
 

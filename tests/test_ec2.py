@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,9 @@ class TestUserData:
     def test_is_the_golden_one_with_train_sh_packed_inside(self) -> None:
         found = instance_requests.user_data(EVERYTHING)
         (packed,) = PACKED.findall(found)
-        assert gzip.decompress(base64.b64decode(packed)).decode() == (ROOT / "ec2/train.sh").read_text()
+        shebang, *lines = (ROOT / "ec2/train.sh").read_text().splitlines()
+        kept = [shebang, *(line for line in lines if not line.lstrip().startswith("#"))]
+        assert gzip.decompress(base64.b64decode(packed)).decode().splitlines() == kept
         golden("user_data.sh", PACKED.sub("# ec2/train.sh, packed\n", found))  # zlib's versions pack differently
 
     def test_is_small_enough_even_with_long_names(self) -> None:
@@ -216,6 +219,19 @@ class TestAStatus:
     def test_cannot_speak_for_the_account(self) -> None:
         assert read(instance="running", console=["all is well"]).instance == ""
 
+    @pytest.mark.parametrize(
+        ("reason", "by_nobody"),
+        [
+            ("spot interruption: EC2 takes the machine back. The next launch goes on where it was", True),
+            ("the machine is gone without a word; the next launch goes on", True),
+            ("time limit: 3600 s are over. The same command goes on where it was", False),
+            ("the machine was asked to end. The next launch goes on where it was", False),
+        ],
+    )
+    def test_tells_an_interruption_from_a_wish_and_a_limit(self, reason: str, by_nobody: bool) -> None:
+        assert read(state="Stopped", reason=reason).interrupted is by_nobody
+        assert not read(state="Failed", reason=reason).interrupted
+
     def test_that_is_too_large_is_not_parsed(self) -> None:
         with pytest.raises(KennelError, match="bytes"):
             by_hand.parse(b" " * (by_hand.LARGEST + 1))
@@ -302,6 +318,16 @@ class TestLaunching:
         assert second != first
         found = instance.status(cloud, RUN)
         assert (found.state, found.phase, found.instance) == ("InProgress", "boot", "running")
+
+    def test_is_asked_for_with_a_token_that_ec2_takes_again_for_the_same_request_only(self) -> None:
+        noon = datetime(2026, 11, 28, 12, 1, tzinfo=UTC)
+        request = REQUESTS["ec2-run"][2]
+        given = (request, ["i-1"], 1, noon)
+        assert instance.launch_of(*given) == instance.launch_of(*given)
+        later = noon + timedelta(hours=1)  # then EC2 lists a machine no more that has ended
+        others = [({**request, "ImageId": "ami-1"}, ["i-1"], 1, noon), (request, [], 1, noon),
+                  (request, ["i-1"], 2, noon), (request, ["i-1"], 1, later)]  # fmt: skip
+        assert len({instance.launch_of(*each) for each in (given, *others)}) == 5
 
     def test_of_what_is_done_launches_nothing(self, cloud: Cloud) -> None:
         leave(cloud, state="Completed", ended="2026-11-28T17:10:00Z")

@@ -19,6 +19,8 @@ STATUS, LOG, ARTIFACT, OUTPUT, CHECKPOINTS = "status.json", "log.txt", "model.ta
 LARGEST = 256 << 10
 """Bytes of a status: some hundred attempts."""
 LONGEST_PHASES = 1000
+TAKEN, GONE = "spot interruption", "the machine is gone without a word"
+"""How the reason begins of what nobody asked to stop."""
 
 State = Literal["InProgress", "Completed", "Failed", "Stopped"]
 PhaseName = Literal["check", "login", "pull", "data", "train", "upload"]
@@ -97,6 +99,11 @@ class ByHand:
     def over(self) -> bool:
         """Whether there is nothing more to wait for."""
         return self.state != "InProgress"
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped by no person and no time limit."""
+        return self.state == "Stopped" and self.reason.startswith((TAKEN, GONE))
 
     @property
     def provision_s(self) -> float | None:

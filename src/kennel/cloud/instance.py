@@ -7,7 +7,7 @@ on from the checkpoints, and one of what is done already launches nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -60,11 +60,17 @@ def launch(cloud: Cloud, plan: InstancePlan) -> str:
         expect_profile(cloud, plan.role)
         group = security_group(cloud, plan)
         image = image_id(cloud)
-        # The token is that of this launch: EC2 would answer an old one with the machine that has ended.
-        attempt = names.digest(sorted(each["InstanceId"] for each in machines), found.attempt if found else 0)
-        request = run_instances(plan, image, group, machine_image(cloud, image), attempt)
-        done = cloud.client("ec2").run_instances(**request)
+        about = machine_image(cloud, image)
+        before = (sorted(each["InstanceId"] for each in machines), found.attempt if found else 0)
+        attempt = launch_of(run_instances(plan, image, group, about), *before, datetime.now(UTC))
+        done = cloud.client("ec2").run_instances(**run_instances(plan, image, group, about, attempt))
     return str(done["Instances"][0]["InstanceId"])
+
+
+def launch_of(request: Mapping[str, Any], ended: Sequence[str], attempts: int, now: datetime) -> str:
+    """What a launch's token is made of. EC2 takes one again for the same request only, and not after its machine has
+    ended, also where it lists that machine no more, about an hour later."""
+    return names.digest(request, list(ended), attempts, now.strftime("%Y-%m-%dT%H"))
 
 
 def status(cloud: Cloud, run: str) -> ByHand:
@@ -141,7 +147,7 @@ def _looked(cloud: Cloud, run: str) -> ByHand | None:
         return replace(found, state="InProgress", phase="boot", reason="")  # launched again, and not yet begun
     if found.over or state in LIVE | ENDING:
         return found
-    return replace(found, state="Stopped", reason="the machine is gone without a word; the next launch goes on")
+    return replace(found, state="Stopped", reason=f"{by_hand.GONE}; the next launch goes on")
 
 
 def _is_newer(machine: Mapping[str, Any] | None, found: ByHand) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import math
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ LAST_MINUTES = 10
 LONGEST_TOKEN = 64
 PLAN, TRAIN = "# @plan\n", "# @train\n"
 """Lines of ec2/machine.sh that are replaced."""
+COMMENT = re.compile(r"^ *#(?!!).*\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,10 @@ def ssh(address: str) -> Request:
 
 
 def user_data(plan: InstancePlan) -> str:
-    """What the machine does: ec2/machine.sh with the plan, and with ec2/train.sh inside. Raises SettingError."""
-    train = base64.encodebytes(gzip.compress(script("train.sh").encode(), 9, mtime=0)).decode()
+    """What the machine does: ec2/machine.sh with the plan, and with ec2/train.sh inside, whose comments would take room
+    that names may need. Raises SettingError."""
+    bare = COMMENT.sub("", script("train.sh"))
+    train = base64.encodebytes(gzip.compress(bare.encode(), 9, mtime=0)).decode()
     text = script("machine.sh").replace(PLAN, _plan(plan)).replace(TRAIN, train)
     if (found := len(text.encode())) > LARGEST_USER_DATA:
         raise SettingError(f"the user data has {found} bytes, EC2 takes {LARGEST_USER_DATA}", "Use shorter names")

@@ -16,6 +16,8 @@ Description = Mapping[str, Any]
 DIGEST = re.compile(r"(?:^|@)(sha256:[0-9a-f]{64})$")
 IMAGE_DOWNLOAD = re.compile(r"downloading\b.*\bimage", re.IGNORECASE)
 """SageMaker's message while it pulls: under Downloading or Training, by its time."""
+FETCHED = ("auto", "torchvision", "npm", "random")
+"""Weights by name, of which ec2/train.sh finds no file: the container then has a network."""
 PHASE_OF: dict[str, PhaseName] = {
     "Starting": "provision", "LaunchingMLInstances": "provision", "PreparingTrainingStack": "provision",
     "Pending": "provision", "Interrupted": "provision", "DownloadingTrainingImage": "pull", "Downloading": "data",
@@ -95,7 +97,7 @@ def of_run(run: ByHand, side: Side, region: str, volume_gb: int | None = None, l
         phases=_phases_of_run(run),
         training_seconds=_billed(run, spans),
         billed_seconds=_billed(run, spans),
-        begun=run.machine.launched if run.machine.launched and run.attempt == 1 else run.begun,
+        begun=_begun(run),
         ended=run.ended or max((end for _, end in spans), default=None),
         interruptions=run.attempt - 1,
         facts=_facts_of_run(run, limit_s),
@@ -114,14 +116,20 @@ def _line(text: str) -> str:
 
 
 def _phases_of_job(transitions: Iterable[Description]) -> Phases:
-    """Seconds by phase. The image's download is told by a message only, and where none says so it is None."""
+    """Seconds by phase. The image's download is told by a message only, and where none says so it is None.
+
+    AWS keeps one transition for each status, and its last message: a Downloading that ends with the image began with
+    the pictures, so it is no image's alone."""
     found: dict[PhaseName, float] = {}
+    before = ""
     for each in transitions:
+        before, last = str(each["Status"]), before
         begun, ended = each["StartTime"], each.get("EndTime")
         if not isinstance(begun, datetime) or not isinstance(ended, datetime):
             continue
         phase = PHASE_OF.get(each["Status"], "other")
-        if phase in ("data", "train") and IMAGE_DOWNLOAD.search(str(each.get("StatusMessage", ""))):
+        alone = phase == "train" or (phase == "data" and last == before)
+        if alone and IMAGE_DOWNLOAD.search(str(each.get("StatusMessage", ""))):
             phase = "pull"
         found[phase] = found.get(phase, 0.0) + max(0.0, (ended - begun).total_seconds())
     return Phases(**found)
@@ -129,6 +137,7 @@ def _phases_of_job(transitions: Iterable[Description]) -> Phases:
 
 def _facts_of_job(job: Description) -> dict[str, Fact]:
     stopping, spot = job.get("StoppingCondition", {}), bool(job.get("EnableManagedSpotTraining", False))
+    modes = {each.get("InputMode", "File") for each in job.get("InputDataConfig", [])}
     rules = [*job.get("DebugRuleConfigurations", []), *job.get("ProfilerRuleConfigurations", [])]
     told: dict[str, tuple[str | bool | float, str]] = {
         "log": (f"CloudWatch, /aws/sagemaker/TrainingJobs, {job['TrainingJobName']}/…", "TrainingJobName"),
@@ -138,6 +147,8 @@ def _facts_of_job(job: Description) -> dict[str, Fact]:
         "checkpoints": ("kept in S3 and put back" if "CheckpointConfig" in job else "none", "CheckpointConfig"),
         "time limit, in seconds": (
             float(stopping.get("MaxRuntimeInSeconds", 0)), "StoppingCondition.MaxRuntimeInSeconds"),
+        "pictures are read": (
+            "while it trains" if "FastFile" in modes else "before it trains", "InputDataConfig, InputMode"),
         "image pulled by": ("SageMaker", "AlgorithmSpecification.TrainingImage"),
         "network isolation": (bool(job.get("EnableNetworkIsolation", False)), "EnableNetworkIsolation"),
         "profiler": ("ProfilerConfig" in job, "ProfilerConfig"),
@@ -181,6 +192,13 @@ def _spans(run: ByHand) -> list[tuple[datetime, datetime]]:
     return found
 
 
+def _begun(run: ByHand) -> datetime:
+    """The first machine's launch; a later attempt does not tell it, and it is taken to have started as fast."""
+    if run.attempt == 1:
+        return run.machine.launched or run.begun
+    return run.begun - timedelta(seconds=run.provision_s or 0.0)
+
+
 def _billed(run: ByHand, spans: list[tuple[datetime, datetime]]) -> float | None:
     """Seconds of machines. What an earlier attempt's machine took to start is not told, and taken to be the last's."""
     if not spans:
@@ -196,8 +214,9 @@ def _facts_of_run(run: ByHand, limit_s: int | None) -> dict[str, Fact]:
         "goes on after an interruption": (
             "when it is launched again" if run.attempt == 1 else f"launched {run.attempt} times", "attempt"),
         "checkpoints": ("kept in S3; the next launch puts them back", "checkpoints/"),
+        "pictures are read": ("before it trains", "phases: data"),
         "image pulled by": ("the machine itself", "phases: login, pull"),
-        "network isolation": (run.weights != "auto", "weights (auto fetches them)"),
+        "network isolation": (run.weights not in FETCHED, "weights (a name is no file, and is fetched)"),
         "profiler": (False, "output/profiler/"),
         "rules that judge": (0.0, "status.json has none"),
         "metrics that a tuning job can use": (0.0, "status.json has none"),

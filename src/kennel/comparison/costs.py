@@ -105,6 +105,12 @@ def billed_seconds(run: Recorded) -> float | None:
     return run.billed_seconds if run.way == "sagemaker" else max(float(LEAST_SECONDS), run.billed_seconds)
 
 
+def listed_seconds(run: Recorded) -> float | None:
+    """The same for a list price: a managed spot job's BillableTime is what is left of its TrainingTime by the discount,
+    and an on-demand price has none."""
+    return run.training_seconds if run.way == "sagemaker" and run.spot else billed_seconds(run)
+
+
 def price(run: Recorded, offer: Offer | None, seconds: float | None, market: str = "on demand") -> Price:
     """At so many billed seconds of each instance, by this offer."""
     if offer is None:
@@ -139,10 +145,13 @@ def saving(of: Price, against: Price) -> float | None:
 
 def forgotten_minutes(of: Price, against: Price, offer: Offer | None) -> float | None:
     """How long a machine by hand may go on running after its work until the saving is gone; None where there is no
-    saving or a price is not known. of: by hand; offer: what its machine costs."""
+    saving or a price is not known. of: by hand; offer: of its machine, whose disk and address go on costing too."""
     if of.amount is None or against.amount is None or offer is None or of.amount >= against.amount:
         return None
-    return (against.amount - of.amount) / offer.hourly * 60
+    instance = dict(of.parts).get("instance")
+    if not instance or not offer.hourly:
+        return None
+    return (against.amount - of.amount) / (offer.hourly * of.amount / instance) * 60
 
 
 def tuning_jobs(run: Recorded, book: Book, jobs: int) -> list[Job]:
@@ -152,7 +161,7 @@ def tuning_jobs(run: Recorded, book: Book, jobs: int) -> list[Job]:
     There is no tuning service by hand: one machine is provisioned and gets image and data once, and trains and uploads
     one after the other.
     """
-    seconds = billed_seconds(run)
+    seconds = listed_seconds(run)
     if seconds is None:
         return [Job(run.way, "each as measured", jobs, None, None)]
     each = seconds if run.way == "sagemaker" else (run.phases.train or 0.0) + (run.phases.upload or 0.0)
@@ -181,7 +190,7 @@ def _managed(run: Recorded, book: Book, seconds: float | None, others: Iterable[
     """Managed spot has no list price: BillableTime and TrainingTime of a job that had it, on AWS tell what it saves."""
     offer = book.find("sagemaker", "on demand", run.region, run.kind)
     if run.spot:
-        found = price(run, offer, run.training_seconds)
+        found = price(run, offer, listed_seconds(run))
         if run.side == "local":
             return [found, Price("sagemaker", MANAGED, None, "its discount was not measured on AWS")]
         return [found, price(run, offer, seconds, MANAGED)]
@@ -206,7 +215,7 @@ def _tuned(run: Recorded, book: Book, how: str, jobs: int, seconds: float) -> Jo
 
 
 def _what_if(offer: Offer, run: Recorded | None) -> WhatIf:
-    seconds = billed_seconds(run) if run else None
+    seconds = listed_seconds(run) if run else None
     asked = run.model_copy(update={"region": offer.region}) if run else None
     amount = price(asked, offer, seconds).amount if asked else None
     here = run is not None and run.region == offer.region

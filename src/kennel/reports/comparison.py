@@ -20,7 +20,7 @@ LOCAL = "measured on this machine, not on AWS"
 MEANS: dict[PhaseName, str] = {
     "provision": "until there is a machine",
     "pull": "the image",
-    "data": "the pictures and weights",
+    "data": "the pictures and weights; SageMaker's with the image, where it tells no pull",
     "train": "the training itself",
     "upload": "artifact and output",
     "other": "checks, the registry's login",
@@ -292,7 +292,7 @@ def _notes(found: Comparison) -> Iterator[str]:
     yield "Not counted: taxes, free tier, transfers, what lies in S3, ECR and CloudWatch (cents at this size)."
     yield "Estimates are marked: other regions and tuning jobs, at the seconds of these runs, measured nowhere else."
     if found.sagemaker.phases.pull is None:
-        yield "SageMaker told nothing of the image's download; where there was one, it lies in provision or training."
+        yield "SageMaker told no seconds of the image's download alone; where there was one, it lies in data or train."
     if found.ec2.phases.provision is None:
         yield "By hand no launch is told, so its seconds begin with its first phase."
     for run in (found.sagemaker, found.ec2):

@@ -6,17 +6,18 @@ work. On AWS they run at once; on the local AWS one after the other, since they 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from kennel.cloud import instance, instance_plan, names
 from kennel.cloud.by_hand import ByHand
 from kennel.cloud.debugger import Debugging
-from kennel.cloud.instance_requests import InstancePlan
+from kennel.cloud.instance_requests import LAST_MINUTES, InstancePlan
 from kennel.cloud.prices import Estimate, Line, Prices
 from kennel.cloud.session import Cloud
 from kennel.cloud.training import TrainingPlan, start
-from kennel.comparison.costs import HOURS_A_MONTH
+from kennel.comparison.costs import HOURS_A_MONTH, OWN_DISK
 from kennel.errors import KennelError
 from kennel.hyperparameters import parse
 from kennel.settings import Settings
@@ -79,7 +80,7 @@ class BothWays(Story):
         plan = instance.next_try(self._launcher, plan)
         with self._progress.step(f"by hand {plan.run}"):
             done = self._machine(plan)
-            while plan.spot and done.state == "Stopped" and done.attempt < names.TRIES:
+            while plan.spot and done.interrupted and done.attempt < names.TRIES:
                 self._progress.say(f"{plan.run} was interrupted and is launched again")
                 done = self._machine(plan)
         if done.state != "Completed":
@@ -115,26 +116,38 @@ def with_spot(settings: Settings) -> Settings:
 
 
 def estimate(settings: Settings, side: Literal["aws", "local"], prices: Prices) -> Estimate:
-    """What both cost at most: each for as long as its limit lets it."""
+    """What both cost at most: each for as long as its limits let it, a machine by hand with its last minutes."""
     if side == "local":
         return Estimate((Line("everything", "on this machine"),), ("local: nothing is billed",), prices.as_of)
     job, hand = settings.training, settings.ec2
     region = prices.regions.get(settings.region)
-    disk = None if region is None or region.gp3_gb_month is None else hand.volume_gb * region.gp3_gb_month
-    address = region.ipv4_hour if region else None
-    hourly = prices.hourly(settings.region, hand.instance_type)
-    known = None not in (disk, address, hourly)
-    machine = (hourly or 0.0) + (disk or 0.0) / HOURS_A_MONTH + (address or 0.0) if known else None
+    disk = _an_hour(hand.volume_gb, region.gp3_gb_month if region else None)
+    own = job.instance_type.removeprefix("ml.").startswith(OWN_DISK)
+    volume = 0.0 if own else _an_hour(job.volume_gb, region.volume_gb_month if region else None)
+    machine = (prices.hourly(settings.region, hand.instance_type), disk, region.ipv4_hour if region else None)
+    managed = (prices.hourly(settings.region, job.instance_type), volume)
     rows = (
-        ("training job", job.instance_type, job.max_runtime_s, prices.hourly(settings.region, job.instance_type)),
-        ("by hand", hand.instance_type, hand.max_runtime_s, machine),
+        ("training job", job.instance_type, job.max_runtime_s, _sum(managed)),
+        ("by hand", hand.instance_type, hand.max_runtime_s + LAST_MINUTES * 60, _sum(machine)),
     )
     lines = [
         Line(what, f"{kind}, {limit / 60:g} min at most", None, None if price is None else price * limit / 3600)
         for what, kind, limit, price in rows
     ]
-    notes = ("at most: both run until their time limits, on demand", "not counted: taxes, free tier, S3, transfers")
-    return Estimate(tuple(lines), notes, prices.as_of)
+    notes = ["at most: both run until their time limits, on demand", "not counted: taxes, free tier, S3, transfers"]
+    if hand.spot:
+        notes.append("nor: a machine that EC2 takes back is launched again, each with a time limit of its own")
+    return Estimate(tuple(lines), tuple(notes), prices.as_of)
+
+
+def _an_hour(size_gb: int, gb_month: float | None) -> float | None:
+    return None if gb_month is None else size_gb * gb_month / HOURS_A_MONTH
+
+
+def _sum(amounts: Iterable[float | None]) -> float | None:
+    """None where one is not known."""
+    known = list(amounts)
+    return None if None in known else sum(each or 0.0 for each in known)
 
 
 def _line(told: ByHand) -> str:
