@@ -86,6 +86,16 @@ class TestAMachine:
         assert "output/report.html" in machine.at.left("m-whole")
         assert said.splitlines()[-1] == "kennel: Completed:"
 
+    def test_that_is_rebooted_switches_itself_off(self, machine: Machine) -> None:
+        """cloud-init runs its user data at the first boot only."""
+        boots = machine.folder / "per-boot"
+        machine.environment["KENNEL_BOOTS"] = str(boots)
+        over(machine.begun(machine.user_data("m-reboot", epochs="$(id)")))
+        (script,) = boots.iterdir()
+        before = machine.switched_off()
+        subprocess.run([script], env=machine.environment, check=True)
+        assert machine.switched_off() == [*before, "-P now"]
+
     def test_that_is_taken_back_leaves_checkpoints_and_says_why(
         self, machine: Machine, metadata: Metadata, engine: Engine
     ) -> None:
