@@ -86,18 +86,20 @@ finish() {
   shutdown -P now || poweroff -f
 }
 
-# train.sh has told nothing: it could not begin.
+# train.sh has told nothing: it could not begin, or was asked to stop before it did, after which the next one goes on.
 boot_failed() {
-  local reason at
+  local reason at state=Failed
   reason=$(tail -n 1 "$WORK/said.txt" 2>/dev/null | tr -d "\"\\\\\n" | tr -c '\040-\176' ' ' | head -c 500)
+  reason="the machine could not begin (exit code $1): ${reason:-see its console}"
+  [[ ! -s $DIR/stop ]] || { state=Stopped && reason=$(head -n 1 "$DIR/stop"); }
   at=$(now)
   cat <<STATUS
 {
   "version": 1,
   "run": "$RUN",
-  "state": "Failed",
+  "state": "$state",
   "phase": "boot",
-  "reason": "the machine could not begin (exit code $1): ${reason:-see its console}",
+  "reason": "$reason",
   "attempt": 1,
   "phases": [],
   "image": "",
