@@ -483,7 +483,7 @@ ended() { kill -TERM -- "-$1" 2>/dev/null || true; }
 # What goes on beside is over first: it would send an older state after the last.
 alone() {
   local each
-  for each in "${BESIDE[@]}"; do ended "$each" && wait "$each" 2>/dev/null || true; done
+  for each in "${BESIDE[@]}"; do ended "$each"; done # not waited for: inside of a trap, bash may wait for ever
   BESIDE=()
 }
 
