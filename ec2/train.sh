@@ -77,7 +77,8 @@ parse() {
     shift
   done
   [[ -n $IMAGE && -n $DATA && -n $OUT ]] || refuse "--image, --data and --out are needed" "See --help"
-  [[ $MAX_SECONDS$DISK_GB =~ ^[0-9]{1,12}$ ]] || refuse "--max-seconds and --disk-gb take whole numbers" "See --help"
+  [[ ${MAX_SECONDS:-0} =~ ^[0-9]{1,9}$ && $DISK_GB =~ ^[0-9]{1,9}$ ]] || refuse "--max-seconds and --disk-gb take whole numbers" "See --help"
+  DISK_GB=$((10#$DISK_GB)) MAX_SECONDS=${MAX_SECONDS:+$((10#$MAX_SECONDS))}
   OUT=${OUT%/} DATA=${DATA%/}
   RUN=${RUN:-${OUT##*/}}
   [[ $RUN =~ ^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$ ]] || refuse "'$RUN' cannot be a run's name" "Say --run NAME"
@@ -90,15 +91,19 @@ take_folder() {
   local work=${KENNEL_WORK:-/var/lib/kennel} holder
   mkdir -p "$work/$RUN" 2>/dev/null || refuse "$work cannot be written to" "Set KENNEL_WORK to a folder of yours"
   DIR=$(cd "$work/$RUN" && pwd)
-  [[ $DIR != *,* ]] || refuse "Docker takes no folder with a comma in its name: $DIR" "Set KENNEL_WORK to another"
+  [[ $DIR != *[,\"]* ]] || refuse "Docker takes no folder with a comma or a quote in its name: $DIR" "Set KENNEL_WORK to another"
   if ! mkdir "$DIR/lock" 2>/dev/null; then
     holder=$(cat "$DIR/lock/pid" 2>/dev/null || true)
-    ! kill -0 "${holder:-none}" 2>/dev/null || refuse "$RUN is being trained here already, by process $holder" "Wait for it"
+    ! grep -qa train.sh "/proc/${holder:-none}/cmdline" 2>/dev/null || refuse "$RUN is being trained here already, by process $holder" "Wait for it"
   fi
   echo $$ >"$DIR/lock/pid"
   LOG=$DIR/log.txt SAID=$DIR/said.txt
   rm -f "$DIR/stop" "$DIR/status.json" "$LOG"
   : >"$SAID"
+  if [[ "$DATA $WEIGHTS" != "$(cat "$DIR/of" 2>/dev/null)" ]]; then # other pictures' would be mixed with these
+    rm -rf "$DIR/data" "$DIR/data.zip.part" "$DIR/weights"
+    echo "$DATA $WEIGHTS" >"$DIR/of"
+  fi
   head -c 262144 /dev/zero >"$DIR/reserve" # on a full disk, room for the status
   mkdir -p "$DIR/out/checkpoints"
 }
@@ -121,25 +126,33 @@ check() {
     gb=$(($(df -k --output=avail "$folder" | tail -n 1) >> 20))
     ((gb >= DISK_GB)) || fail "$folder has $gb GB left, $DISK_GB are needed" "Take a larger disk, or say --disk-gb"
   done
-  docker ps --all --quiet --filter "name=^$RUN$" --filter label=kennel.run | xargs -r docker rm --force >/dev/null
+  docker ps --all --quiet --filter "name=^${RUN//./\\.}$" --filter "label=kennel.run=$DIR" | xargs -r docker rm --force >/dev/null
+  [[ -z $(docker ps --all --quiet --filter "name=^${RUN//./\\.}$") ]] ||
+    fail "a container $RUN is there, which is not this one's" "Wait for its end, or say another --run NAME"
   [[ -z $MAX_SECONDS ]] || beside limit
 }
 
 # What an earlier attempt left in OUT: its phases, its log. From here on OUT is known to be there.
 earlier() {
-  local old=$DIR/earlier.json state
+  local old=$DIR/earlier.json state found code=0
   rm -f "$old"
   if [[ $OUT == s3://* ]]; then
-    if [[ -n $(aws s3 ls "$OUT/status.json" 2>"$SAID") ]]; then
-      aws s3 cp "$OUT/status.json" "$old" --only-show-errors 2>"$SAID" || true
-    fi
+    aws s3 ls "$OUT/status.json" >/dev/null 2>"$SAID" || code=$?
+    case $code in # by what it returns: it says more than errors, that its Python is old, say
+      0) aws s3 cp "$OUT/status.json" "$old" --only-show-errors 2>"$SAID" || code=2 ;;
+      1) code=0 ;; # there is none
+    esac
   else
-    { mkdir -p "$OUT" && OUT=$(cd "$OUT" && pwd); } 2>"$SAID" || true
-    [[ ! -e $OUT/status.json ]] || cp "$OUT/status.json" "$old"
+    { mkdir -p "$OUT" && OUT=$(cd "$OUT" && pwd); } 2>"$SAID" || code=2
+    [[ $OUT != "$DIR" ]] || fail "OUT is the folder that is worked in, $DIR" "Name another, or set KENNEL_WORK"
+    [[ ! -e $OUT/status.json ]] || cp "$OUT/status.json" "$old" 2>"$SAID" || code=2
   fi
-  [[ ! -s $SAID ]] || problem "$OUT cannot be seen" "See that it is there, and may be listed and read"
+  ((code == 0)) || problem "$OUT cannot be seen" "See that it is there, and may be listed and read"
   REACHED=yes
-  [[ -s $old ]] || return 0
+  if [[ ! -s $old ]]; then
+    rm -rf "$DIR/out/model" "$DIR/out/model.tar.gz" "$DIR/out/output" # of another OUT
+    return
+  fi
   state=$(sed -n 's/^  "state": "\([A-Za-z]*\)",$/\1/p' "$old")
   if [[ $state == Completed ]]; then
     STATE=$state
@@ -147,7 +160,8 @@ earlier() {
     exit 0
   fi
   ATTEMPT=$(($(sed -n 's/^  "attempt": \([0-9]*\),$/\1/p' "$old") + 1))
-  BEGUN=$(sed -n 's/^  "begun": "\([0-9TZ:.-]*\)",$/\1/p' "$old")
+  found=$(sed -n 's/^  "begun": "\([0-9TZ:.-]*\)",$/\1/p' "$old")
+  BEGUN=${found:-$BEGUN}
   mapfile -t PHASES < <(sed -nE 's/^    (\{"name": "[a-z]+", "attempt": [0-9]+, "begun": "[^"]+", "seconds": [0-9.]+\}),?$/\1/p' "$old")
   fetch log.txt "$DIR/log.old" && cat "$LOG" >>"$DIR/log.old" && mv "$DIR/log.old" "$LOG" || true
 }
@@ -180,12 +194,15 @@ fetch_data() {
   case $DATA in
     s3://*)
       DATA_DIR=$DIR/data
-      slowly aws s3 sync "$DATA/" "$DATA_DIR/" --only-show-errors --exclude '*' \
+      slowly aws s3 sync "$DATA/" "$DATA_DIR/" --only-show-errors --delete --exclude '*' \
         --include 'train/*' --include 'valid/*' --include 'test/*' ||
         problem "$DATA cannot be fetched" "See that it is there, and may be read: s3:ListBucket, s3:GetObject"
       ;;
     https://*) fetch_zip ;;
     *) DATA_DIR=$(cd "$DATA" 2>/dev/null && pwd) || fail "there is no folder $DATA" "Name a data set" ;;
+  esac
+  case $DATA_DIR in
+    *[,\"]*) fail "Docker takes no folder with a comma or a quote in its name: $DATA_DIR" "Rename it" ;;
   esac
   for split in train valid test; do
     [[ -d $DATA_DIR/$split ]] || fail "there are no pictures in $DATA/$split/" "Name a data set: train/, valid/ and test/"
@@ -227,7 +244,8 @@ train() {
   [[ -z $PROFILE ]] || command+=(--profile)
   beside keep_checkpoints
   in_image "$DIR/out" /out "$GPU" "${command[@]}" || code=$?
-  ended "${BESIDE[-1]}"
+  # By another: Docker ends its containers, and itself, when the machine goes down.
+  if ((code == 143)) || { ((code == 125)) && ! docker version >/dev/null 2>&1; }; then stopped; fi
   ((code != 137)) || fail "the training was killed: out of memory, most likely" "Take a machine with more of it"
   ((code == 0)) || problem "the training failed" ''
 }
@@ -240,7 +258,7 @@ upload() {
 
 # in_image FOLDER AS GPU COMMAND…: no network where the weights are at hand, no more rights than a program needs.
 in_image() {
-  local docker=(docker run --rm --name "$RUN" --label "kennel.run=$RUN" --pull never --shm-size 1g
+  local docker=(docker run --rm --name "$RUN" --label "kennel.run=$DIR" --pull never --shm-size 1g
     --cap-drop ALL --security-opt no-new-privileges --mount "type=bind,src=$1,dst=$2" --env KENNEL_CACHE=/out/checkpoints/cache)
   [[ -z $DATA_DIR ]] || docker+=(--mount "type=bind,src=$DATA_DIR,dst=/data,readonly")
   [[ -z $WEIGHTS_FILE ]] || docker+=(--network none --mount "type=bind,src=$DIR/weights,dst=/weights,readonly")
@@ -254,8 +272,10 @@ in_image() {
 
 # --- its end ----------------------------------------------------------------------------------------------------
 
+# By the seconds since boot: a clock may be set.
 limit() {
-  while ((SECONDS < MAX_SECONDS)); do
+  local over=$(($(up) + MAX_SECONDS - SECONDS))
+  while (($(up) < over)); do
     kill -0 $$ || return
     sleep 1
   done
@@ -263,11 +283,14 @@ limit() {
   kill -TERM $$
 }
 
+up() { cut -d . -f 1 /proc/uptime; }
+
 stopped() {
   trap '' TERM INT
   local reason="asked to stop. The same command goes on where it was"
   [[ ! -s $DIR/stop ]] || reason=$(head -n 1 "$DIR/stop")
   say "stopping: $reason"
+  alone
   if [[ -n $CONTAINER ]] && docker stop --time 110 "$CONTAINER" >/dev/null 2>&1; then
     wait "$CHILD" || true
   fi
@@ -297,6 +320,7 @@ refuse() {
 
 end() {
   close_phase
+  alone
   rm -f "$DIR/reserve"
   STATE=$1
   say "$STATE${2:+: $2}"
@@ -309,8 +333,8 @@ end() {
 last() {
   trap '' TERM INT
   [[ $STATE != InProgress ]] || end Failed "train.sh itself ended in $PHASE (exit code $1): $(told)"
-  local each
-  for each in ${CHILD:+"$CHILD"} "${BESIDE[@]}"; do ended "$each"; done
+  [[ -z $CHILD ]] || ended "$CHILD"
+  alone
   [[ -z $CONTAINER ]] || docker rm --force "$CONTAINER" >/dev/null 2>&1 || true
   rm -rf "$DIR/docker" "$DIR/lock"
 }
@@ -329,6 +353,7 @@ begin() {
 close_phase() {
   [[ -n $START ]] || return 0
   local took=$(($(date +%s%3N) - START))
+  ((took >= 0)) || took=0 # the clock was set back meanwhile
   PHASES+=("$(printf '{"name": "%s", "attempt": %d, "begun": "%s", "seconds": %d.%03d}' \
     "$PHASE" "$ATTEMPT" "$SINCE" $((took / 1000)) $((took % 1000)))")
   START=''
@@ -387,15 +412,18 @@ ask() { curl --fail --silent --noproxy '*' --connect-timeout 1 --max-time 3 --ma
 
 # --- to and from OUT --------------------------------------------------------------------------------------------
 
+# What a container has left is sent, and nothing that it points at: this machine's files are none of its.
 send() {
+  [[ ! -L $1 ]] || { echo "$1 is a link" >"$SAID" && return 1; }
   if [[ $OUT == s3://* ]]; then aws s3 cp "$1" "$OUT/$2" --only-show-errors; else cp "$1" "$OUT/$2"; fi >"$SAID" 2>&1
 }
 
 send_folder() {
+  [[ ! -L $1 ]] || { echo "$1 is a link" >"$SAID" && return 1; }
   if [[ $OUT == s3://* ]]; then
-    aws s3 sync "$1/" "$OUT/$2/" --only-show-errors --exclude '.*' --exclude '*/.*'
+    aws s3 sync "$1/" "$OUT/$2/" --only-show-errors --no-follow-symlinks --exclude '.*' --exclude '*/.*'
   else
-    mkdir -p "$OUT/$2" && cp -R "$1/." "$OUT/$2/"
+    mkdir -p "$OUT/$2" && cp -R --no-dereference "$1/." "$OUT/$2/" && find "$OUT/$2" -type l -delete
   fi >"$SAID" 2>&1
 }
 
@@ -406,6 +434,8 @@ fetch() {
 save_checkpoints() { send_folder "$DIR/out/checkpoints" checkpoints; }
 
 fetch_checkpoints() {
+  [[ ! -L $DIR/out/checkpoints ]] || rm "$DIR/out/checkpoints"
+  mkdir -p "$DIR/out/checkpoints"
   if [[ $OUT == s3://* ]]; then
     slowly aws s3 sync "$OUT/checkpoints/" "$DIR/out/checkpoints/" --only-show-errors
   elif [[ -d $OUT/checkpoints ]]; then
@@ -450,6 +480,13 @@ apart() {
 
 ended() { kill -TERM -- "-$1" 2>/dev/null || true; }
 
+# What goes on beside is over first: it would send an older state after the last.
+alone() {
+  local each
+  for each in "${BESIDE[@]}"; do ended "$each"; done # not waited for: inside of a trap, bash may wait for ever
+  BESIDE=()
+}
+
 # What the last program said: kennel's own error with its remedy, else the last line.
 told() {
   local found
@@ -458,7 +495,7 @@ told() {
   printf %s "${found:-$(grep -av '^[[:space:]]*$' "$SAID" | tail -n 1 || true)}"
 }
 
-say() { echo "$(now) kennel: $*" | tee -a "$LOG" >&2; }
+say() { echo "$(now) kennel: $*" | tee -a "$LOG" >&2 || true; }
 
 now() { date -u +%Y-%m-%dT%H:%M:%S.%3NZ; }
 

@@ -39,6 +39,8 @@ case "$*" in
     while [ "$n" -lt 10000 ]; do n=$((n + 1)); sleep 0.1; done ;;
   *seed=3*) dd if=/dev/zero of=/out/much bs=64k count=1000 ;;
   *seed=4*) exit 137 ;;
+  *seed=5*) mkdir -p /out/output/there; ln -s /etc/hostname /out/output/there/name; ln -s /etc /out/output/etc
+    rmdir /out/checkpoints; ln -s /etc /out/checkpoints; mkdir -p /out/model; echo >/out/model/model.json ;;
   *) mkdir -p /out/model /out/output/profiler; echo "$*" >/out/model/model.json; ls /data >/out/output/report.html
     cat /out/checkpoints/n 2>/dev/null; echo trained ;;
 esac

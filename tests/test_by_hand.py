@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -116,6 +117,15 @@ class TestAnInterruption:
         assert at.train("killed").returncode == 0
         assert at.status("killed").attempt == 2
 
+    def test_by_docker_itself_is_no_failure(self, at: ByHandAt, engine: Engine) -> None:
+        """Which ends its containers when the machine goes down, before anybody else is told."""
+        process = at.begun("downed", "--set", "seed=2")
+        engine.docker("stop", "downed")
+        assert ended(process) == 143
+        found = at.status("downed")
+        assert (found.state, found.phase, found.reason[:13]) == ("Stopped", "train", "asked to stop")
+        assert "checkpoints/n" in at.left("downed")
+
 
 class TestAFailure:
     def failed(self, at: ByHandAt, run: str, phase: str, *arguments: str, **more: str) -> str:
@@ -217,6 +227,62 @@ class TestAFailure:
         assert done.returncode == 1
         assert ("Docker is not installed" if missing == "docker" else "the AWS command line is not") in done.stderr
         assert json.loads((at.work / f"without-{missing}/status.json").read_text())["state"] == "Failed"
+
+
+class TestOthers:
+    """What is not this run's: kept apart, left alone, not sent."""
+
+    def test_pictures_are_not_mixed_with_these(self, at: ByHandAt) -> None:
+        at.s3.put_object(Bucket=BUCKET, Key="kennel/data/cats/train/001.Cat/1.jpg", Body=b"a cat")
+        prefix = f"s3://{BUCKET}/kennel/data/cats"
+        assert "there are no pictures in" in at.train("mixed", data=prefix).stderr
+        assert at.train("mixed").returncode == 0
+        assert sorted(each.name for each in (at.work / "mixed/data/train").iterdir()) == ["016.Beagle"]
+
+    def test_files_of_this_machine_are_not_sent_whatever_a_container_links_to(self, at: ByHandAt) -> None:
+        done = at.train("links", "--set", "seed=5")
+        assert done.returncode == 0, done.stderr
+        assert at.left("links") == ["log.txt", "model.tar.gz", "status.json"]
+        done = at.train("links-2", "--set", "seed=5", "--out", str(at.work / "links-out"))
+        assert done.returncode == 0, done.stderr
+        found = sorted(each.name for each in (at.work / "links-out").rglob("*"))
+        assert found == ["log.txt", "model.tar.gz", "output", "status.json", "there"]
+
+    def test_containers_of_the_same_name_are_left_alone(self, at: ByHandAt, engine: Engine) -> None:
+        engine.docker("run", "--detach", "--name", "taken", "--label", "kennel.run=taken", at.image, "sleep", "600")
+        try:
+            done = at.train("taken")
+            assert (done.returncode, bool(running(engine, "taken"))) == (1, True)
+            assert "a container taken is there, which is not this one's" in done.stderr
+        finally:
+            engine.docker("rm", "--force", "taken")
+
+    def test_words_of_the_command_line_are_no_errors(self, at: ByHandAt, tmp_path: Path) -> None:
+        real = shutil.which("aws", path=at.environment["PATH"])
+        (tmp_path / "aws").write_text(f'#!/bin/sh\necho "PythonDeprecationWarning: old" >&2\nexec {real} "$@"\n')
+        (tmp_path / "aws").chmod(0o755)
+        environment = {**at.environment, "PATH": f"{tmp_path}:{at.environment['PATH']}"}
+        for state in ("InProgress", "Completed"):  # without a status, and with one
+            done = subprocess.run(at.command("warned"), env=environment, capture_output=True, text=True)
+            assert done.returncode == 0, (state, done.stderr)
+
+    def test_a_clock_that_is_set_back_leaves_a_status_that_can_be_read(self, at: ByHandAt, tmp_path: Path) -> None:
+        (tmp_path / "date").write_text(
+            f"""#!/bin/sh
+            [ "$1" = +%s%3N ] || exec /usr/bin/date "$@"
+            echo x >>{tmp_path}/asked; echo $((1800000000000 - 1000 * $(wc -l <{tmp_path}/asked)))
+            """
+        )
+        (tmp_path / "date").chmod(0o755)
+        environment = {**at.environment, "PATH": f"{tmp_path}:{at.environment['PATH']}"}
+        done = subprocess.run(at.command("clock"), env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert [each.seconds for each in at.status("clock").phases] == [0] * 6
+
+    def test_a_lock_by_a_number_that_another_program_has_now_is_nobodys(self, at: ByHandAt) -> None:
+        (at.work / "rebooted/lock").mkdir(parents=True)
+        (at.work / "rebooted/lock/pid").write_text(f"{os.getpid()}\n")
+        assert at.train("rebooted", "--max-seconds", "0900").returncode == 0
 
 
 class TestTheCommand:

@@ -89,6 +89,12 @@ def test_a_run_on_no_ec2_machine_is_billed_from_its_first_phase_and_tells_no_pro
     assert found.billed_seconds == 390
 
 
+def test_a_run_whose_figures_cannot_be_is_told_in_one_line() -> None:
+    phase = {"name": "train", "attempt": 1, "begun": at(0).isoformat(), "seconds": 1e8}
+    with pytest.raises(DataError, match="this is not a run"), recorded.bounded("a run"):
+        own(phases=[phase] * 1000)
+
+
 def described_machine() -> dict[str, Any]:
     return {"instance_id": "", "instance_type": "", "region": "", "zone": "", "spot": False, "gpus": "", "cores": 2}
 
@@ -342,6 +348,13 @@ def test_how_far_apart_two_heads_are_is_the_largest_difference(job: Job, tmp_pat
     assert other.weight == pytest.approx(0.25, abs=1e-6)
     assert other.bias == pytest.approx(0.5, abs=1e-6)
     assert other.scores == {"float32": 0.0, "int8": 0.0}
+
+
+@pytest.mark.parametrize("card", [{"provenance": {"device": "\x1b[2J"}}, {"best_epoch": -1}])
+def test_a_card_that_tells_what_cannot_be_is_refused_in_one_line(job: Job, tmp_path: Path, card: Any) -> None:
+    with pytest.raises(DataError, match="this is not a card") as caught:
+        made_of(changed(job, tmp_path / "card", **card))
+    assert "\x1b" not in str(caught.value)
 
 
 def test_an_artifact_that_was_tampered_with_is_refused(job: Job, copy: Path, tmp_path: Path) -> None:

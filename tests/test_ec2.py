@@ -208,6 +208,9 @@ class TestAStatus:
             {"machine": {"command": "rm"}},
             {"begun": "2026-11-28T17:00:00"},
             {"hyperparameters": {"epochs": 20}},
+            {"begun": "9999-12-31T23:59:59Z"},
+            {"phases": [{**told()["phases"][0], "begun": "0001-01-01T00:00:00Z"}]},
+            {"x" * 5000: 1},
         ],
         ids=lambda more: str(more)[:40],
     )
@@ -275,6 +278,19 @@ class TestLaunching:
         assert found["InstanceType"] == "g4dn.xlarge"
         assert {each["Key"]: each["Value"] for each in found["Tags"]} == {"project": "kennel", "Name": RUN, "run": RUN}
         assert found["IamInstanceProfile"]["Arn"].endswith("instance-profile/kennel-instance")
+
+    def test_is_over_when_ec2_shows_the_machine(self, cloud: Cloud) -> None:
+        """It describes one some seconds after it is there; who waited would else find the one before, or none."""
+        shown, pauses = iter([False] * 4), list[float]()  # launch looks twice before
+
+        def late(parsed: dict[str, Any], **_: Any) -> None:
+            if not next(shown, True):
+                parsed["Reservations"] = []
+
+        cloud.client("ec2").meta.events.register("after-call.ec2.DescribeInstances", late)
+        machine = instance.launch(cloud, PLAN, pauses.append)
+        assert len(pauses) == 2
+        assert instance.status(cloud, RUN).machine.instance_id == machine
 
     def test_its_security_group_lets_nobody_in(self, cloud: Cloud) -> None:
         instance.launch(cloud, PLAN)

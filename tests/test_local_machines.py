@@ -247,6 +247,19 @@ class TestLaunching:
             server.run("", DryRun=True)
         assert len(server.client("ec2").describe_instances()["Reservations"]) == before
 
+    def test_there_are_only_so_many(self, server: Server) -> None:
+        with pytest.raises(ClientError, match=r"InstanceLimitExceeded.*at most 20 machines at a time"):
+            server.run("#!/bin/sh\n", MinCount=21, MaxCount=21)
+
+    def test_pipes_that_nobody_reads_or_writes_keep_none_from_its_end(self, server: Server) -> None:
+        script = """#!/bin/bash
+            cd "$KENNEL_WORK/../.." && rm -f console.log power && mkfifo console.log power && sleep 600
+        """
+        identity = server.run(script)
+        wait((server.home / "machines" / identity / "power").is_fifo, lambda: server.state(identity))
+        assert server.client("ec2").get_console_output(InstanceId=identity).get("Output", "") == ""
+        server.terminate(identity)
+
     def test_a_token_makes_one_machine_only(self, server: Server) -> None:
         token = token_hex(8)
         first = server.run("", ClientToken=token)

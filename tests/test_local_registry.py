@@ -6,8 +6,10 @@ import base64
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -114,6 +116,25 @@ def test_without_its_registry_it_is_told_how_to_start_one(server: Server) -> Non
     with pytest.raises(KennelError, match="no registry answers") as caught:
         registry.image_uri(other, "kennel-training:1a2b")
     assert "docker_engine.sh registry start" in caught.value.remedy
+
+
+def test_what_is_no_registry_is_told_in_one_line(server: Server) -> None:
+    class Else(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+            """Nothing."""
+
+    listening = HTTPServer(("127.0.0.1", 0), Else)
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    settings = parse({"local": {"registry": f"127.0.0.1:{listening.server_port}"}})
+    other = connect("local", settings, server.url, credentials(server.home))
+    with pytest.raises(KennelError, match="tells no tags of kennel-training"):
+        registry.image_uri(other, "kennel-training")
+    listening.shutdown()
 
 
 def test_a_registry_elsewhere_is_no_setting() -> None:

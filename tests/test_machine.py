@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fixtures_by_hand import BUCKET, KILL, TERM, ByHandAt, Metadata
 from fixtures_containers import Engine
+from fixtures_machines import wait
 from kennel.cloud import by_hand
 from kennel.cloud.instance_requests import InstancePlan, user_data
 
@@ -86,6 +88,16 @@ class TestAMachine:
         assert "output/report.html" in machine.at.left("m-whole")
         assert said.splitlines()[-1] == "kennel: Completed:"
 
+    def test_that_is_rebooted_switches_itself_off(self, machine: Machine) -> None:
+        """cloud-init runs its user data at the first boot only."""
+        boots = machine.folder / "per-boot"
+        machine.environment["KENNEL_BOOTS"] = str(boots)
+        over(machine.begun(machine.user_data("m-reboot", epochs="$(id)")))
+        (script,) = boots.iterdir()
+        before = machine.switched_off()
+        subprocess.run([script], env=machine.environment, check=True)
+        assert machine.switched_off() == [*before, "-P now"]
+
     def test_that_is_taken_back_leaves_checkpoints_and_says_why(
         self, machine: Machine, metadata: Metadata, engine: Engine
     ) -> None:
@@ -123,6 +135,21 @@ class TestAMachine:
             "Failed", "the training's script was killed (exit code 137). See log.txt"
         )  # fmt: skip
         assert machine.switched_off()[-1] == "-P now"
+
+    def test_that_is_asked_to_end_before_it_begins_has_not_failed(self, machine: Machine) -> None:
+        path = machine.user_data("m-soon")
+        text = path.read_text()  # train.sh is not yet as far as to answer
+        path.write_text(text.replace("  train_script >", "  echo exec sleep 600 >"))
+        process = machine.begun(path)
+        begun = psutil.Process(process.pid)
+        wait(
+            lambda: any(each.cmdline() == ["sleep", "600"] for each in begun.children()),
+            lambda: str(begun.children()),
+        )
+        process.send_signal(TERM)
+        said = over(process)
+        found = machine.at.status("m-soon")
+        assert (found.state, found.phase, found.reason[:13]) == ("Stopped", "boot", "the machine w"), said
 
     def test_that_cannot_begin_says_why(self, machine: Machine) -> None:
         said = over(machine.begun(machine.user_data("m-boot", epochs="$(id)")))

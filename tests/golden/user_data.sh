@@ -15,7 +15,10 @@ main() {
   trap 'finish $?' EXIT
   trap 'stop "the machine was asked to end. The next launch goes on where it was"' TERM INT
   shutdown -P "+$MINUTES" || say "no time limit could be set" # however this hangs, it does not hang longer
+  end_after_reboot
   export KENNEL_WORK=$WORK AWS_DEFAULT_REGION=$REGION AWS_REGION=$REGION HOME=${HOME:-/root}
+  # Its keys come from the metadata service, which is asked by each command: a moment's silence ends no training.
+  export AWS_METADATA_SERVICE_TIMEOUT=5 AWS_METADATA_SERVICE_NUM_ATTEMPTS=5 AWS_RETRY_MODE=standard AWS_MAX_ATTEMPTS=5
   mkdir -p "$DIR"
   train_script >"$WORK/train.sh"
   bash "$WORK/train.sh" "${ARGUMENTS[@]}" 2> >(tee "$WORK/said.txt" >&2) &
@@ -23,6 +26,18 @@ main() {
   watch_spot &
   WATCH=$!
   until_over
+}
+
+# cloud-init runs user data at the first boot only, and a time limit does not outlive a boot: a machine that is rebooted
+# would idle for ever. Not where KENNEL_WORK is set: there it is no machine of its own.
+end_after_reboot() {
+  local boots=${KENNEL_BOOTS:-/var/lib/cloud/scripts/per-boot}
+  [[ -z ${KENNEL_WORK:-} || -n ${KENNEL_BOOTS:-} ]] || return 0
+  {
+    mkdir -p "$boots"
+    printf '#!/bin/sh\necho "kennel: rebooted; the next launch goes on where it was"\nshutdown -P now || poweroff -f\n' >"$boots/kennel"
+    chmod 755 "$boots/kennel"
+  } || say "after a reboot it would not end"
 }
 
 # A signal ends a wait, not the training's own end, which is waited for all the same.
@@ -49,7 +64,7 @@ watch_spot() {
 }
 
 stop() {
-  echo "$1" >"$DIR/stop"
+  echo "$1" >"$DIR/stop" || true # on a full disk it ends without a word
   [[ -z $CHILD ]] || kill -TERM "$CHILD" 2>/dev/null || true
 }
 
@@ -57,6 +72,7 @@ finish() {
   trap '' TERM INT
   set +e
   [[ -z $WATCH ]] || kill "$WATCH"
+  rm -f "$DIR/reserve" # of a train.sh that was killed on a full disk
   if [[ ! -s $DIR/status.json ]]; then
     mkdir -p "$DIR"
     boot_failed "$1" >"$DIR/status.json"
@@ -70,18 +86,20 @@ finish() {
   shutdown -P now || poweroff -f
 }
 
-# train.sh has told nothing: it could not begin.
+# train.sh has told nothing: it could not begin, or was asked to stop before it did, after which the next one goes on.
 boot_failed() {
-  local reason at
+  local reason at state=Failed
   reason=$(tail -n 1 "$WORK/said.txt" 2>/dev/null | tr -d "\"\\\\\n" | tr -c '\040-\176' ' ' | head -c 500)
+  reason="the machine could not begin (exit code $1): ${reason:-see its console}"
+  [[ ! -s $DIR/stop ]] || { state=Stopped && reason=$(head -n 1 "$DIR/stop"); }
   at=$(now)
   cat <<STATUS
 {
   "version": 1,
   "run": "$RUN",
-  "state": "Failed",
+  "state": "$state",
   "phase": "boot",
-  "reason": "the machine could not begin (exit code $1): ${reason:-see its console}",
+  "reason": "$reason",
   "attempt": 1,
   "phases": [],
   "image": "",

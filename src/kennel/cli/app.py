@@ -29,7 +29,7 @@ from kennel.cli import (
     serve,
     train,
 )
-from kennel.cli.console import err
+from kennel.cli.console import clean, err
 from kennel.errors import KennelError, Stopped, one_line, stop_on_signals
 
 app = typer.Typer(
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def _tell(error: KennelError) -> NoReturn:
-    err.print(Text.assemble(("error ", "bold red"), error.message))
+    err.print(Text.assemble(("error ", "bold red"), clean(error.message)))
     if error.remedy:
-        err.print(f"      {error.remedy}")
+        err.print(f"      {clean(error.remedy)}")
     sys.exit(error.exit_code)

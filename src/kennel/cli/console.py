@@ -26,6 +26,11 @@ err = Console(stderr=True, soft_wrap=True, markup=False)
 """No markup: paths, labels and messages are shown as they are, brackets and all."""
 
 
+def clean(text: str) -> str:
+    """Without what would move a cursor: some of an error's words may come from elsewhere."""
+    return "".join(sign for sign in text if sign.isprintable() or sign in "\n\t")
+
+
 def progress(say_lines: bool = True) -> Progress:
     """Progress for a person on a terminal, else lines for a log, on stderr."""
     return Progress(Terminal(say_lines) if err.is_terminal else Printer(_log))

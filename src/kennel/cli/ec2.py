@@ -11,7 +11,7 @@ import typer
 
 from kennel import hyperparameters
 from kennel import settings as settings_of
-from kennel.cli.console import err, out, print_json
+from kennel.cli.console import clean, err, out, print_json
 from kennel.cli.local import On, SettingsFile, there
 from kennel.errors import KennelError, SettingError, Stopped, TrainingFailed
 
@@ -90,7 +90,7 @@ def logs(run: Run, on: On = "local", settings_file: SettingsFile = None) -> None
 
     cloud = _acting(there(on, settings_of.load(settings_file)))
     text = instance.log(cloud, run) or "".join(f"{line}\n" for line in instance.status(cloud, run).console)
-    sys.stdout.write("".join(sign for sign in text if sign.isprintable() or sign in "\n\t"))
+    sys.stdout.write(clean(text))
     if not text:
         err.print("nothing yet; it is sent once a minute")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kennel.errors import KennelError
 
@@ -36,7 +36,15 @@ def _or_none(value: object) -> object:
     return None if value == "" else value
 
 
-Moment = Annotated[AwareDatetime | None, BeforeValidator(_or_none)]
+def _of_these_days(value: datetime) -> datetime:
+    """What lies further away cannot be reckoned with."""
+    if not 2000 <= value.year < 2200:
+        raise ValueError("a time of these days is needed")
+    return value
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_of_these_days)]
+Moment = Annotated[Time | None, BeforeValidator(_or_none)]
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -48,7 +56,7 @@ class Phase:
 
     name: PhaseName
     attempt: Annotated[int, Field(ge=1, le=1000)]
-    begun: AwareDatetime
+    begun: Time
     seconds: Annotated[float, Field(ge=0, le=1e8, allow_inf_nan=False)]
 
 
@@ -90,7 +98,7 @@ class ByHand:
     weights: Text
     hyperparameters: Annotated[Mapping[Word, Word], Field(max_length=100)]
     machine: Machine
-    begun: AwareDatetime
+    begun: Time
     ended: Moment = None
     instance: Literal["", "pending", "running", "shutting-down", "terminated", "stopping", "stopped"] = ""
     console: Annotated[tuple[Text, ...], Field(max_length=100)] = field(default=())
@@ -127,7 +135,7 @@ def parse(content: bytes) -> ByHand:
         found = _ADAPTER.validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        where = ".".join(str(part) for part in first["loc"])[:200] or "the whole"
         told = f"this is no status of a run: {where}: {first['msg'].lower()}"
         raise KennelError(told, "See what wrote it") from error
     return replace(found, instance="", console=())  # which no machine has to tell

@@ -33,6 +33,8 @@ from kennel.errors import KennelError
 
 Tell = Callable[[ByHand], None]
 POLL_S = {"local": 0.5, "aws": 10.0}
+SHOWN_S, SHOWN_LOOKS = 1.0, 60
+"""Between two looks for a machine that was just launched, and how many there are."""
 CONSOLE_LINES = 20
 LONGEST_LINE = 500
 
@@ -47,7 +49,7 @@ def next_try(cloud: Cloud, plan: InstancePlan) -> InstancePlan:
     raise KennelError(f"the run {plan.run} failed {names.TRIES} times", remedy)
 
 
-def launch(cloud: Cloud, plan: InstancePlan) -> str:
+def launch(cloud: Cloud, plan: InstancePlan, sleep: Sleep = time.sleep) -> str:
     """The id of the machine that does this plan, one that does it already or a new one; "" where it is done. Raises
     KennelError."""
     found = find(cloud, plan.run)
@@ -64,7 +66,9 @@ def launch(cloud: Cloud, plan: InstancePlan) -> str:
         before = (sorted(each["InstanceId"] for each in machines), found.attempt if found else 0)
         attempt = launch_of(run_instances(plan, image, group, about), *before, datetime.now(UTC))
         done = cloud.client("ec2").run_instances(**run_instances(plan, image, group, about, attempt))
-    return str(done["Instances"][0]["InstanceId"])
+    machine = str(done["Instances"][0]["InstanceId"])
+    _until_shown(cloud, plan.run, machine, sleep)
+    return machine
 
 
 def launch_of(request: Mapping[str, Any], ended: Sequence[str], attempts: int, now: datetime) -> str:
@@ -127,6 +131,21 @@ def log(cloud: Cloud, run: str, most: int = 1 << 20) -> str:
 def place(cloud: Cloud, run: str) -> S3Uri:
     """Where what a run leaves lies."""
     return S3Uri(cloud.bucket, names.prefix(cloud.settings, EC2, run))
+
+
+def _until_shown(cloud: Cloud, run: str, machine: str, sleep: Sleep) -> None:
+    """EC2 describes a machine, and by its tags, some seconds after it is there: who asked meanwhile would find none, or
+    the one before. Raises KennelError."""
+    looks = iter(range(SHOWN_LOOKS))
+
+    def look() -> bool:
+        seen = any(each["InstanceId"] == machine for each in of_run(cloud, run))
+        if not seen and next(looks, None) is None:
+            remedy = f"See whether it is there: aws ec2 describe-instances --instance-ids {machine}"
+            raise KennelError(f"EC2 does not describe {machine}, which it has just launched", remedy)
+        return seen
+
+    until(cloud, look, SHOWN_S, sleep)
 
 
 # --- a run ------------------------------------------------------------------------------------------------------

@@ -109,7 +109,11 @@ class _LoopbackRegistry:
 
     def _tag(self, repository: str) -> str:
         """The one that a registry has; it does not know which of several is the newest. Raises KennelError."""
-        found = self._ask("GET", f"{repository}/tags/list").json().get("tags") or []
+        try:
+            found = list(self._ask("GET", f"{repository}/tags/list").json()["tags"] or [])
+        except (ValueError, LookupError, TypeError) as error:
+            remedy = "See that it is a Docker registry"
+            raise KennelError(f"{self.host} tells no tags of {repository}", remedy) from error
         if "latest" in found or len(found) == 1:
             return "latest" if "latest" in found else str(found[0])
         named = ", ".join(map(str, found[:5]))

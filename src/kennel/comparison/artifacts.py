@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from kennel.artifact import CARD, FILES, Artifact, opened
-from kennel.comparison.recorded import Made, Share, Strict, Word
+from kennel.comparison.recorded import Made, Share, Strict, Word, bounded
 from kennel.engines import Head, Scores
 from kennel.files import sha256_of
 
@@ -33,14 +33,14 @@ class Apart(Strict):
 
 
 def made_of(path: Path) -> Made:
-    """path: a folder, or a model.tar.gz. Raises ArtifactError."""
-    with opened(path) as found:
+    """path: a folder, or a model.tar.gz. Raises ArtifactError, DataError where its card tells what cannot be."""
+    with opened(path) as found, bounded("a card that can be compared"):
         return _made(found)
 
 
 def apart(one: Path, other: Path) -> Apart:
-    """Raises ArtifactError."""
-    with opened(one) as first, opened(other) as second:
+    """Raises ArtifactError, DataError where a card tells what cannot be."""
+    with opened(one) as first, opened(other) as second, bounded("a card that can be compared"):
         files = [_files(each) for each in (first, second)]
         differ = sorted(name for name in files[0] if files[0][name] != files[1][name])
         heads = [_digest(each.head) for each in (first, second)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args
 
@@ -187,11 +189,22 @@ def checked(kind: type[T], content: bytes, what: str) -> T:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])[:200] or "the whole"
-        raise DataError(
-            f"this is not {what}: {where}: {first['msg'].removeprefix('Value error, ')}", "See what wrote it"
-        ) from error
+        raise _refused(what, error) from error
+
+
+@contextmanager
+def bounded(what: str) -> Iterator[None]:
+    """A record that is made of what others told, which may be anything. Raises DataError in one line."""
+    try:
+        yield
+    except ValidationError as error:
+        raise _refused(what, error) from error
+
+
+def _refused(what: str, error: ValidationError) -> DataError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])[:200] or "the whole"
+    return DataError(f"this is not {what}: {where}: {first['msg'].removeprefix('Value error, ')}", "See what wrote it")
 
 
 def written(value: Strict) -> bytes:

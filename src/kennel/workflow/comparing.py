@@ -20,7 +20,7 @@ from kennel.comparison.compared import Comparison
 from kennel.comparison.recorded import Recorded, written
 from kennel.comparison.used import used
 from kennel.debugger.profile import read_profile
-from kennel.errors import ArtifactError, KennelError
+from kennel.errors import ArtifactError, DataError, KennelError
 from kennel.files import write_atomically
 from kennel.progress import Progress
 from kennel.reports import comparison as report
@@ -54,7 +54,8 @@ def of_job(cloud: Cloud, name: str, folder: Path, progress: Progress) -> Found:
     job = training.describe(cloud, name)
     if job is None:
         raise KennelError(f"there is no training job {name}", "See which there are: kennel status")
-    run = recorded.of_job(job, cloud.side, cloud.region)
+    with records.bounded("a training job that can be compared"):
+        run = recorded.of_job(job, cloud.side, cloud.region)
     run = run.model_copy(update={"image_digest": run.image_digest or _on_engine(cloud, run.image)})
     profile = str(job.get("ProfilerConfig", {}).get("S3OutputPath", "")).rstrip("/")
     series = S3Uri.parse(f"{profile}/{name}/profiler-output/") if profile else None
@@ -66,7 +67,8 @@ def of_run(cloud: Cloud, name: str, folder: Path, progress: Progress) -> Found:
     """A run by hand with its artifact and profile, fetched to below `folder`. Raises KennelError."""
     asked, place = cloud.settings.ec2, instance.place(cloud, name)
     told = instance.status(cloud, name)
-    run = recorded.of_run(told, cloud.side, cloud.region, asked.volume_gb, asked.max_runtime_s)
+    with records.bounded("a run that can be compared"):
+        run = recorded.of_run(told, cloud.side, cloud.region, asked.volume_gb, asked.max_runtime_s)
     run = run.model_copy(update={"image_digest": run.image_digest or _on_engine(cloud, run.image)})
     return _with(cloud, run, place / by_hand.ARTIFACT, place / f"{by_hand.OUTPUT}profiler/", folder, progress)
 
@@ -130,14 +132,15 @@ def _fetched(cloud: Cloud, run: Recorded, uri: S3Uri | None, folder: Path, progr
         with progress.step(f"read the artifact of {run.name}"):
             storage.download(cloud, uri, path)
             return Found(run.model_copy(update={"artifact": made_of(path)}), path)
-    except ArtifactError as error:
+    except (ArtifactError, DataError) as error:
         return Found(run, None, f"the artifact of {run.name} is none: {error.message}")
 
 
 def _busy(cloud: Cloud, run: Recorded, series: S3Uri, folder: Path, progress: Progress) -> Recorded:
     if not receive(cloud, series, folder, progress):
         return run
-    return run.model_copy(update={"utilisation": used(read_profile(folder))})
+    with records.bounded("a profile that can be compared"):
+        return run.model_copy(update={"utilisation": used(read_profile(folder))})
 
 
 def _on_engine(cloud: Cloud, image: str) -> str:

@@ -57,7 +57,7 @@ class Folder:
 
     def say(self, line: str) -> None:
         """To the console, in the place of boot's own words."""
-        with suppress(OSError), self.console.open("ab") as file:
+        with suppress(OSError), open(self.console, "ab", opener=_at_once) as file:
             file.write(f"{line}\n".encode())
 
     def bound(self, most: int = MOST) -> None:
@@ -66,14 +66,14 @@ class Folder:
             if self.console.stat().st_size > most:
                 end = console(self.root)
                 os.truncate(self.console, 0)
-                with self.console.open("ab") as file:
+                with open(self.console, "ab", opener=_at_once) as file:
                     file.write(end)
 
     def take_power(self) -> str:
         """What `shutdown` has asked for since the last look: minutes, or `cancel`; "" for nothing."""
         path = self.root / "power"
         try:
-            with path.open() as file:
+            with open(path, opener=_at_once) as file:
                 found = file.read(16).strip()
             path.unlink(missing_ok=True)
         except (OSError, ValueError):
@@ -92,10 +92,15 @@ class Folder:
         path.chmod(0o700)
 
 
+def _at_once(path: str, flags: int) -> int:
+    """User data can put there what it likes, a pipe that nobody writes to, say: the server waits for none."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW, 0o644)
+
+
 def console(root: Path) -> bytes:
     """The last of what it printed; nothing of a machine that has printed nothing."""
     try:
-        with (root / "console.log").open("rb") as file:
+        with open(root / "console.log", "rb", opener=_at_once) as file:
             file.seek(-min(CONSOLE, os.fstat(file.fileno()).st_size), os.SEEK_END)
             return file.read(CONSOLE)
     except OSError:

@@ -16,6 +16,8 @@ from kennel.local.moto_side import ACCOUNT
 
 MOST_USER_DATA = 16384
 """Bytes, before base64; AWS's own bound."""
+MOST_MACHINES = 20
+"""That are there at a time: each is processes of this machine."""
 GONE = ("shutting-down", "terminated")
 ReadConsole = Callable[[str], bytes]
 
@@ -101,15 +103,35 @@ def _check_launches(region: str) -> None:
         token, image = response._get_param("ClientToken"), response._get_param("ImageId")
         if response.region != region:
             raise EC2ClientError("Unsupported", f"This local AWS has machines in {region} only")
-        if len(base64.b64decode(response._get_param("UserData") or "")) > MOST_USER_DATA:
-            raise EC2ClientError("InvalidParameterValue", f"User data is limited to {MOST_USER_DATA} bytes")
+        _check_user_data(response._get_param("UserData") or "")
         if image not in response.ec2_backend.amis:
             raise EC2ClientError("InvalidAMIID.NotFound", f"The image id '[{image}]' does not exist")
         if token and (before := _reservation(response.ec2_backend, token)):
             return ActionResult(before)
+        _check_room(response.ec2_backend, int(response._get_param("MaxCount") or 1))
         return run(response)
 
     InstanceResponse.run_instances = checked
+
+
+def _check_user_data(given: str) -> None:
+    from moto.ec2.exceptions import EC2ClientError
+
+    try:
+        size = len(base64.b64decode(given, validate=True))
+    except ValueError as error:
+        raise EC2ClientError("InvalidParameterValue", "Invalid BASE64 encoding of user data") from error
+    if size > MOST_USER_DATA:
+        raise EC2ClientError("InvalidParameterValue", f"User data is limited to {MOST_USER_DATA} bytes")
+
+
+def _check_room(own: Any, more: int) -> None:
+    from moto.ec2.exceptions import EC2ClientError
+
+    there = sum(each._state.name not in (*GONE, "stopped") for each in own.all_instances())
+    if there + more > MOST_MACHINES:
+        told = f"The local AWS has at most {MOST_MACHINES} machines at a time, {there} are there: terminate some"
+        raise EC2ClientError("InstanceLimitExceeded", told)
 
 
 def _reservation(own: Any, token: str) -> Any:
@@ -128,6 +150,8 @@ def _check_states() -> None:
         if state in GONE or (verb == "start" and state == "stopping"):
             told = f"The instance '{instance.id}' is not in a state from which it can be {PAST[verb]}."
             raise EC2ClientError("IncorrectInstanceState", told)
+        if verb == "start" and state == "stopped":
+            _check_room(instance.ec2_backend, 1)
         if spot and verb in ("stop", "start"):
             told = f"You can't {verb} the Spot Instance '{instance.id}': its request is a one-time one."
             raise EC2ClientError("UnsupportedOperation", told)
