@@ -229,6 +229,8 @@ train() {
   in_image "$DIR/out" /out "$GPU" "${command[@]}" || code=$?
   ended "${BESIDE[-1]}"
   ((code != 137)) || fail "the training was killed: out of memory, most likely" "Take a machine with more of it"
+  ((code == 0)) || ! grep -qa '^ *Usage: kennel' "$SAID" ||
+    fail "the image's kennel does not take this: $(told)" "Take an image of the same version: make images"
   ((code == 0)) || problem "the training failed" ''
 }
 
@@ -455,7 +457,8 @@ told() {
   local found
   found=$(grep -a -A 1 '^error ' "$SAID" | tail -n 2 | sed 's/^error *//; s/^  */. /' | tr -d '\n' || true)
   found=${found:-$(grep -a '^docker: ' "$SAID" | tail -n 1 || true)}
-  printf %s "${found:-$(grep -av '^[[:space:]]*$' "$SAID" | tail -n 1 || true)}"
+  # A usage error stands in a box.
+  printf %s "${found:-$(grep -a '[[:alnum:]]' "$SAID" | tail -n 1 | sed 's/^│ *//; s/ *│$//' || true)}"
 }
 
 say() { echo "$(now) kennel: $*" | tee -a "$LOG" >&2; }
