@@ -185,7 +185,7 @@ def _print(found: Comparison, page: Path) -> None:
     for _, text in report.answer(found):
         out.print(text, highlight=False)
     _table("seconds", [(row.what, row.one, row.other) for row in report.phases(found)])
-    _table("test", [(row.what, row.one, row.other) for row in report.artifact_rows(found)])
+    _table("artifact", [(row.what, row.one, row.other) for row in report.artifact_rows(found)])
     money = Table("way", "market", "price", "against SageMaker", title="one artifact", title_justify="left")
     for bill in report.bills(found):
         money.add_row(bill.way, bill.market, bill.amount + (" (estimate)" if bill.estimate else ""), bill.saves)
