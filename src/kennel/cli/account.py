@@ -39,7 +39,13 @@ def status(
         out.print("nothing is running")
         return
     table = Table(
-        "what", Column("name", no_wrap=True), "status", "machines", "scaled", "an hour", "serves nobody since"
+        "what",
+        Column("name", no_wrap=True),
+        "status",
+        Column("machines", overflow="fold"),
+        "scaled",
+        "an hour",
+        "serves nobody since",
     )
     for each in found.running:
         machines = f"{each.instances} × {each.instance_type}" if each.instance_type else ""

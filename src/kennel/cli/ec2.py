@@ -216,7 +216,15 @@ def _finish(found: ByHand, on: On, as_json: bool) -> None:
 def _head(found: ByHand) -> None:
     machine = found.machine
     where = " ".join(
-        each for each in (machine.instance_type, machine.zone, machine.instance_id, found.instance) if each
+        each
+        for each in (
+            machine.instance_type,
+            "spot" if machine.spot else "",
+            machine.zone,
+            machine.instance_id,
+            found.instance,
+        )
+        if each
     )
     out.print(f"{found.run}: {found.state}, {found.phase}{f'; {where}' if where else ''}", highlight=False)
 
