@@ -247,6 +247,8 @@ train() {
   # By another: Docker ends its containers, and itself, when the machine goes down.
   if ((code == 143)) || { ((code == 125)) && ! docker version >/dev/null 2>&1; }; then stopped; fi
   ((code != 137)) || fail "the training was killed: out of memory, most likely" "Take a machine with more of it"
+  ((code == 0)) || ! grep -qa '^ *Usage: kennel' "$SAID" ||
+    fail "the image's kennel does not take this: $(told)" "Take an image of the same version: make images"
   ((code == 0)) || problem "the training failed" ''
 }
 
@@ -492,7 +494,8 @@ told() {
   local found
   found=$(grep -a -A 1 '^error ' "$SAID" | tail -n 2 | sed 's/^error *//; s/^  */. /' | tr -d '\n' || true)
   found=${found:-$(grep -a '^docker: ' "$SAID" | tail -n 1 || true)}
-  printf %s "${found:-$(grep -av '^[[:space:]]*$' "$SAID" | tail -n 1 || true)}"
+  # A usage error stands in a box.
+  printf %s "${found:-$(grep -a '[[:alnum:]]' "$SAID" | tail -n 1 | sed 's/^│ *//; s/ *│$//' || true)}"
 }
 
 say() { echo "$(now) kennel: $*" | tee -a "$LOG" >&2 || true; }

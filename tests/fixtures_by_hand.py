@@ -32,6 +32,8 @@ STUB = r"""#!/bin/sh
 # Stands in for kennel in the image: says what it was told, and does what the seed asks for.
 case "$*" in
   "artifact pack"*) tar -C /out/model -czf /out/model.tar.gz . ;;
+  *seed=8*) printf 'Usage: kennel train [OPTIONS]\n╭─ Error ─╮\n' >&2
+    printf '│ No such option: --profile   │\n╰─────────╯\n' >&2; exit 2 ;;
   *seed=1*) printf 'some\nerror hyperparameter "seed" = \\1\302\205\033[2J\377: no\n' >&2
     printf '      Change its\tvalue\nbye\n' >&2; exit 2 ;;
   *seed=2*) trap 'echo "$n" >/out/checkpoints/n; echo stopped; exit 143' TERM

@@ -145,6 +145,10 @@ class TestAFailure:
         assert reason == 'the training failed: hyperparameter "seed" = \\1 [2J: no. Change its value'
         assert not running(engine, "fails")
 
+    def test_of_an_image_that_is_too_old_is_told_without_the_box_around_it(self, at: ByHandAt) -> None:
+        reason = "the image's kennel does not take this: No such option: --profile"
+        assert self.failed(at, "old", "train", "--set", "seed=8").startswith(f"{reason}. Take an image")
+
     def test_of_memory_is_told_as_such(self, at: ByHandAt) -> None:
         assert self.failed(at, "memory", "train", "--set", "seed=4").startswith(
             "the training was killed: out of memory"

@@ -380,6 +380,12 @@ class TestLooking:
         end_machines(cloud)
         assert instance.status(cloud, RUN).reason.startswith("the machine is gone without a word")
 
+    def test_every_run_is_listed_whether_it_has_told_anything_or_not(self, cloud: Cloud) -> None:
+        assert instance.runs(cloud) == ()
+        leave(cloud, state="Completed", ended="2026-11-28T17:10:00Z")
+        instance.launch(cloud, replace(PLAN, run=f"{RUN}-2"))
+        assert instance.runs(cloud) == (RUN, f"{RUN}-2")
+
     def test_waiting_tells_what_changes_and_ends_with_the_machine(self, cloud: Cloud) -> None:
         instance.launch(cloud, PLAN)
         last = {"state": "Completed", "phase": "upload", "ended": "2099-01-01T00:00:00Z"}

@@ -109,3 +109,16 @@ def test_a_resumed_run_is_the_one_that_was_begun(tmp_path: Path) -> None:
         record.resumed(tmp_path, "local")
     with pytest.raises(SettingError, match="no run"):
         record.resumed(tmp_path / "other", "aws")
+
+
+def test_a_comparison_that_was_interrupted_goes_on_by_the_same_command_and_one_that_was_made_begins_anew(
+    tmp_path: Path,
+) -> None:
+    assert record.both(tmp_path, "aws", tmp_path / "dogs") != record.both(tmp_path, "aws", tmp_path / "dogs")
+    begun = record.both(tmp_path, "aws", tmp_path / "dogs").write(tmp_path, record.BOTH)
+    assert record.both(tmp_path, "aws", tmp_path / "dogs") == begun
+    with pytest.raises(SettingError, match="both may still run"):
+        record.both(tmp_path, "aws", tmp_path / "cats")
+    assert record.read(tmp_path) is None, "kennel run takes nothing of it"
+    record.end_both(tmp_path)
+    assert record.both(tmp_path, "aws", tmp_path / "dogs").name != begun.name

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from kennel import settings as settings_of
 from kennel.cli.console import err, out, print_json
@@ -25,7 +25,7 @@ def status(
     settings_file: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same, for machines.")] = False,
 ) -> None:
-    """This project's jobs and endpoints that run, what they cost an hour, and which endpoints serve nobody."""
+    """This project's jobs, machines and endpoints that run, what they cost an hour, which endpoints serve nobody."""
     from kennel.cloud import prices
     from kennel.cloud.status import status as look
 
@@ -38,7 +38,15 @@ def status(
     if not found.running:
         out.print("nothing is running")
         return
-    table = Table("what", "name", "status", "machines", "scaled", "an hour", "serves nobody since")
+    table = Table(
+        "what",
+        Column("name", no_wrap=True),
+        "status",
+        Column("machines", overflow="fold"),
+        "scaled",
+        "an hour",
+        "serves nobody since",
+    )
     for each in found.running:
         machines = f"{each.instances} × {each.instance_type}" if each.instance_type else ""
         costs, idle = prices.usd(each.hourly), _text(each.idle_since)
@@ -59,7 +67,8 @@ def teardown(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Remove what carries this project's tag, in the right order: endpoints, jobs that run, models. Asks first."""
+    """Remove what carries this project's tag, in the right order: endpoints, jobs and machines that run, models. Asks
+    first."""
     from kennel.cloud import teardown as ends
 
     cloud = there(on, settings_of.load(settings_file))

@@ -20,6 +20,10 @@ from kennel.errors import SettingError
 if TYPE_CHECKING:
     from kennel.cloud.session import Cloud
     from kennel.comparison.compared import Comparison
+    from kennel.comparison.recorded import Recorded
+
+    Ways = tuple[Cloud, Cloud]
+    """Who looks at jobs, and who at runs by hand."""
 
 EPILOG = """Examples: kennel compare --data ~/dogImages · kennel compare --data ~/dogImages --on aws --spot ·
 kennel compare kennel-train-1a2b3c4d kennel-ec2-5e6f7a8b --on aws ·
@@ -51,11 +55,14 @@ def compare(
     The page, comparison.json and both records are kept: a comparison that was made on AWS can be shown later, anywhere.
     Exit 1 where the two were not given the same.
     """
+    from kennel.workflow import record
     from kennel.workflow.comparing import write
 
     asked = _Asked(on, out_folder, tuple(more or ()), jobs or 0, spot, keep, yes, settings_file)
     found = _found(what or [], data, asked)
     same, page = _same_inputs(found), write(found, out_folder)
+    if data is not None:
+        record.end_both(out_folder)
     print_json(_as_json(found)) if as_json else _print(found, page)
     if show:
         typer.launch(page.resolve().as_uri())
@@ -100,16 +107,24 @@ def _shown(path: str) -> Comparison:
 
 def _made(job: str, run: str, asked: _Asked) -> Comparison:
     """Of two that have ended. Raises KennelError."""
-    return _compared(there(asked.on, settings_of.load(asked.settings_file)), job, run, asked)
+    cloud = there(asked.on, settings_of.load(asked.settings_file))
+    return _compared((cloud, cloud), job, run, _others(cloud, asked), asked)
 
 
-def _compared(cloud: Cloud, job: str, run: str, asked: _Asked, hand: Cloud | None = None) -> Comparison:
+def _others(cloud: Cloud, asked: _Asked) -> list[Recorded]:
+    """Of --run. Raises KennelError."""
     from kennel.workflow import comparing
 
-    shows = progress()
-    others = [comparing.recorded_run(hand or cloud, each, shows) for each in asked.more]
+    return [comparing.recorded_run(cloud, each, progress()) for each in asked.more]
+
+
+def _compared(ways: Ways, job: str, run: str, others: list[Recorded], asked: _Asked) -> Comparison:
+    from kennel.workflow import comparing
+
+    cloud, hand = ways
     with tempfile.TemporaryDirectory(prefix="kennel-") as folder:
-        return comparing.compare(cloud, job, run, comparing.Work(Path(folder), shows, others, asked.jobs), hand)
+        work = comparing.Work(Path(folder), progress(), others, asked.jobs)
+        return comparing.compare(cloud, job, run, work, hand)
 
 
 def _from_nothing(data: Path, asked: _Asked) -> Comparison:
@@ -121,10 +136,15 @@ def _from_nothing(data: Path, asked: _Asked) -> Comparison:
     settings = both_ways.with_spot(settings) if asked.spot else settings
     with connected(asked.on, settings, asked.keep) as own:
         cloud, launcher = acting(own), _launching(own)
+        begun, others = record.both(asked.out, asked.on, data), _others(launcher, asked)
         _agree(cloud, asked.yes)
-        stage = Stage(cloud, record.new(asked.on, data), asked.out, progress(), ask_to_stop)
+        stage = Stage(cloud, begun, asked.out, progress(), _ask_to_stop)
         names = both_ways.BothWays(stage, launcher).train_both()
-        return _compared(cloud, names.job, names.run, asked, launcher)
+        return _compared((cloud, launcher), names.job, names.run, others, asked)
+
+
+def _ask_to_stop(kind: str, name: str) -> bool:
+    return ask_to_stop(kind, name, "the same command")
 
 
 def _launching(own: Cloud) -> Cloud:
@@ -165,7 +185,7 @@ def _print(found: Comparison, page: Path) -> None:
     for _, text in report.answer(found):
         out.print(text, highlight=False)
     _table("seconds", [(row.what, row.one, row.other) for row in report.phases(found)])
-    _table("test", [(row.what, row.one, row.other) for row in report.artifact_rows(found)])
+    _table("artifact", [(row.what, row.one, row.other) for row in report.artifact_rows(found)])
     money = Table("way", "market", "price", "against SageMaker", title="one artifact", title_justify="left")
     for bill in report.bills(found):
         money.add_row(bill.way, bill.market, bill.amount + (" (estimate)" if bill.estimate else ""), bill.saves)

@@ -70,17 +70,27 @@ def launch(
         print_json({"run": plan.run, "machine": machine}) if as_json else out.print(plan.run, highlight=False)
         err.print(f"how it goes: kennel ec2 status {plan.run} --on {on}", highlight=False)
         return
-    _finish(_waited(cloud, plan.run), as_json)
+    _finish(_waited(cloud, plan.run), on, as_json)
 
 
 @app.command(
-    epilog="Examples: kennel ec2 status kennel-ec2-1a2b3c4d --on aws · kennel ec2 status … --json | jq .phases"
+    epilog="Examples: kennel ec2 status · kennel ec2 status kennel-ec2-1a2b3c4d --on aws · "
+    "kennel ec2 status kennel-ec2-1a2b3c4d --json | jq .phases"
 )
-def status(run: Run, on: On = "local", settings_file: SettingsFile = None, as_json: Json = False) -> None:
+def status(
+    run: Annotated[str, typer.Argument(help="A run by hand; without, a line for each that there is.")] = "",
+    on: On = "local",
+    settings_file: SettingsFile = None,
+    as_json: Json = False,
+) -> None:
     """How far it is, phase by phase, and why it failed. Exit 1 where it did."""
     from kennel.cloud import instance
 
-    _finish(instance.status(_acting(there(on, settings_of.load(settings_file))), run), as_json)
+    cloud = _acting(there(on, settings_of.load(settings_file)))
+    if run:
+        _finish(instance.status(cloud, run), on, as_json)
+        return
+    _list([found for each in instance.runs(cloud) if (found := instance.find(cloud, each))], as_json)
 
 
 @app.command(epilog="Example: kennel ec2 logs kennel-ec2-1a2b3c4d --on aws")
@@ -100,7 +110,10 @@ def stop(run: Run, on: On = "local", settings_file: SettingsFile = None) -> None
     """End its machine. The training stops first, as far as EC2 gives it time; the next launch goes on where it was."""
     from kennel.cloud import instance
 
-    ended = instance.end(_acting(there(on, settings_of.load(settings_file))), run)
+    cloud = _acting(there(on, settings_of.load(settings_file)))
+    ended = instance.end(cloud, run)
+    if not ended:
+        instance.status(cloud, run)  # a name that nobody has is an error
     err.print(f"ending: {', '.join(ended)}" if ended else f"no machine of {run} runs", highlight=False)
 
 
@@ -179,22 +192,45 @@ def _tell(found: ByHand) -> None:
     err.print(f"{found.state}: {found.phase}{more}{f' (machine {found.instance})' if found.instance else ''}")
 
 
-def _finish(found: ByHand, as_json: bool) -> None:
+def _list(found: list[ByHand], as_json: bool) -> None:
+    if as_json:
+        print_json([_described(each) for each in found])
+        return
+    for each in found:
+        _head(each)
+    if not found:
+        err.print("there are no runs by hand; the first: kennel ec2 launch")
+
+
+def _finish(found: ByHand, on: On, as_json: bool) -> None:
     """Raises TrainingFailed where it is over and not Completed."""
     print_json(_described(found)) if as_json else _print(found)
     if found.over and found.state != "Completed":
         reason = found.reason.rstrip(".")
         raise TrainingFailed(
-            f"{found.run} {found.state.lower()} in {found.phase}: {reason}", f"See: kennel ec2 logs {found.run}"
+            f"{found.run} {found.state.lower()} in {found.phase}: {reason}",
+            f"See: kennel ec2 logs {found.run} --on {on}",
         )
 
 
-def _print(found: ByHand) -> None:
+def _head(found: ByHand) -> None:
     machine = found.machine
     where = " ".join(
-        each for each in (machine.instance_type, machine.zone, machine.instance_id, found.instance) if each
+        each
+        for each in (
+            machine.instance_type,
+            "spot" if machine.spot else "",
+            machine.zone,
+            machine.instance_id,
+            found.instance,
+        )
+        if each
     )
     out.print(f"{found.run}: {found.state}, {found.phase}{f'; {where}' if where else ''}", highlight=False)
+
+
+def _print(found: ByHand) -> None:
+    _head(found)
     if found.provision_s is not None:
         out.print(f"  provision {found.provision_s:9.1f} s", highlight=False)
     for each in found.phases:

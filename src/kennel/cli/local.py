@@ -68,7 +68,7 @@ def status(
     settings_file: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, for machines.")] = False,
 ) -> None:
-    """What it has and does: jobs and endpoints, the newest first."""
+    """What it has and does: jobs, endpoints, functions and machines, the newest first."""
     found = _call(_found(settings_of.load(settings_file)), "status")
     print_json(found) if as_json else _print(found)
 
@@ -191,7 +191,8 @@ def _print(found: dict[str, Any]) -> None:
         title, table = key.replace("_", " "), Table(show_header=False, box=None)
         for each in found[key]:
             detail = each["detail"] if each["detail"] != each["status"] else ""
-            table.add_row(each["name"], each["status"], detail or _more(each))
+            more = _more(each)
+            table.add_row(each["name"], each["status"], ", ".join(filter(None, [more, detail])))
         out.print(title, style="bold")
         out.print(table if found[key] else "  none")
         for url in [url for each in found[key] for url in each.get("urls", [])]:

@@ -133,9 +133,9 @@ def _print_next(on: str, endpoint: str, keep: bool) -> None:
         err.print("end what is billed: kennel teardown --on aws")
 
 
-def ask_to_stop(kind: str, name: str) -> bool:
+def ask_to_stop(kind: str, name: str, back: str = "--resume") -> bool:
     """After Ctrl-C. Where nobody can be asked it goes on, and the line says how to come back to it."""
-    err.print(f"the {kind} {name} goes on without this command; --resume comes back to it")
+    err.print(f"the {kind} {name} goes on without this command; {back} comes back to it", highlight=False)
     return sys.stdin.isatty() and typer.confirm(f"Stop {name} as well?", default=False, err=True)
 
 

@@ -22,8 +22,10 @@ from kennel.cloud.machines import (
     image_id,
     machine_image,
     of_run,
+    run_of,
     security_group,
     state_of_machine,
+    there,
 )
 from kennel.cloud.names import EC2
 from kennel.cloud.session import Cloud, told
@@ -57,8 +59,8 @@ def launch(cloud: Cloud, plan: InstancePlan, sleep: Sleep = time.sleep) -> str:
         return ""
     with told(f"launch {plan.run}"):
         machines = of_run(cloud, plan.run)
-        if there := [each for each in machines if state_of_machine(each) in LIVE | ENDING]:
-            return str(there[0]["InstanceId"])
+        if at_it := [each for each in machines if state_of_machine(each) in LIVE | ENDING]:
+            return str(at_it[0]["InstanceId"])
         expect_profile(cloud, plan.role)
         group = security_group(cloud, plan)
         image = image_id(cloud)
@@ -82,9 +84,20 @@ def status(cloud: Cloud, run: str) -> ByHand:
     found = find(cloud, run)
     if found is None:
         raise KennelError(
-            f"there is no run {run}", "See which there are: kennel status; a run begins by kennel ec2 launch"
+            f"there is no run {run}", "See which there are: kennel ec2 status; a run begins by kennel ec2 launch"
         )
     return found
+
+
+def runs(cloud: Cloud) -> tuple[str, ...]:
+    """Names of this project's runs by hand: of what they left, and of machines that have told nothing yet. Raises
+    KennelError."""
+    above = place(cloud, "").key
+    with told("look at the runs by hand"):
+        pages = cloud.client("s3").get_paginator("list_objects_v2")
+        found = pages.paginate(Bucket=cloud.bucket, Prefix=above, Delimiter="/", ExpectedBucketOwner=cloud.account)
+        left = [each["Prefix"] for page in found for each in page.get("CommonPrefixes", [])]
+        return tuple(sorted({each.removeprefix(above).rstrip("/") for each in left} | set(map(run_of, there(cloud)))))
 
 
 def find(cloud: Cloud, run: str) -> ByHand | None:
@@ -115,10 +128,10 @@ def wait(cloud: Cloud, run: str, tell: Tell, sleep: Sleep = time.sleep) -> ByHan
 def end(cloud: Cloud, run: str) -> tuple[str, ...]:
     """Ask its machines to end: they stop the training, which leaves checkpoints. Their ids. Raises KennelError."""
     with told(f"end the machine of {run}"):
-        there = [str(each["InstanceId"]) for each in of_run(cloud, run) if state_of_machine(each) in LIVE]
-        if there:
-            cloud.client("ec2").terminate_instances(InstanceIds=there)
-    return tuple(there)
+        live = [str(each["InstanceId"]) for each in of_run(cloud, run) if state_of_machine(each) in LIVE]
+        if live:
+            cloud.client("ec2").terminate_instances(InstanceIds=live)
+    return tuple(live)
 
 
 def log(cloud: Cloud, run: str, most: int = 1 << 20) -> str:
@@ -153,8 +166,8 @@ def _until_shown(cloud: Cloud, run: str, machine: str, sleep: Sleep) -> None:
 
 def _looked(cloud: Cloud, run: str) -> ByHand | None:
     """First the machine, then what it told: it tells before it ends."""
-    there = of_run(cloud, run)
-    newest = max(there, key=lambda each: (state_of_machine(each) in LIVE | ENDING, each["LaunchTime"]), default=None)
+    machines = of_run(cloud, run)
+    newest = max(machines, key=lambda each: (state_of_machine(each) in LIVE | ENDING, each["LaunchTime"]), default=None)
     content = _object(cloud, place(cloud, run) / by_hand.STATUS, by_hand.LARGEST)
     if content is None:
         return None if newest is None else _untold(cloud, run, newest)

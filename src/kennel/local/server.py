@@ -196,8 +196,11 @@ def _interrupt(services: Sequence[Service], machinery: Machinery | None) -> Inte
     of_job = next((each.interrupt for each in services if isinstance(each, Interruptible)), _nothing_to_interrupt)
 
     def interrupt(name: str) -> None:
-        if machinery is None or not machinery.interrupt_machine(name):
-            of_job(name)
+        if machinery is not None and machinery.interrupt_machine(name):
+            return
+        if name.startswith("i-"):
+            raise Refused("ValidationException", f"there is no machine {name}")
+        of_job(name)
 
     return interrupt
 

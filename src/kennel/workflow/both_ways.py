@@ -18,9 +18,10 @@ from kennel.cloud.prices import Estimate, Line, Prices
 from kennel.cloud.session import Cloud
 from kennel.cloud.training import TrainingPlan, start
 from kennel.comparison.costs import HOURS_A_MONTH, OWN_DISK
-from kennel.errors import KennelError
+from kennel.errors import KennelError, Stopped
 from kennel.hyperparameters import parse
 from kennel.settings import Settings
+from kennel.workflow.record import BOTH
 from kennel.workflow.story import Stage, Story
 
 
@@ -43,13 +44,14 @@ class BothWays(Story):
         """From pictures to both artifacts. Raises KennelError; Stopped passes through, and both go on."""
         self.upload()
         plan, hand = self.job_plan(), self.run_plan()
+        self._stage.record.write(self._stage.out, BOTH)
         if self._cloud.side == "local":
             job = str(self._train("SageMaker", plan)["TrainingJobName"])
             return Names(job, self._by_hand(hand))
         job = start(self._cloud, plan)
         hand = instance.next_try(self._launcher, hand)
         instance.launch(self._launcher, hand)
-        self._progress.say(f"both run; if this is interrupted: kennel compare {job} {hand.run} --on aws")
+        self._progress.say(f"{job} and {hand.run} both run; if this is interrupted, the same command goes on")
         self._train("SageMaker", replace(plan, name=job))
         return Names(job, self._by_hand(hand))
 
@@ -78,14 +80,25 @@ class BothWays(Story):
     def _by_hand(self, plan: InstancePlan) -> str:
         """Launched where it is not yet, and waited for; the run's name."""
         plan = instance.next_try(self._launcher, plan)
+        try:
+            done = self._done(plan)
+        except Stopped:
+            if self._stage.interrupted("run by hand", plan.run):
+                instance.end(self._launcher, plan.run)
+            raise
+        if done.state != "Completed":
+            logs = f"See: kennel ec2 logs {plan.run} --on {self._cloud.side}; the same command tries again"
+            raise KennelError(f"{plan.run} ended as {done.state}: {done.reason}", logs)
+        return plan.run
+
+    def _done(self, plan: InstancePlan) -> ByHand:
+        """Its machines' work, to the end: spot machines that were taken are launched again."""
         with self._progress.step(f"by hand {plan.run}"):
             done = self._machine(plan)
             while plan.spot and done.interrupted and done.attempt < names.TRIES:
                 self._progress.say(f"{plan.run} was interrupted and is launched again")
                 done = self._machine(plan)
-        if done.state != "Completed":
-            raise KennelError(f"{plan.run} ended as {done.state}: {done.reason}", f"kennel ec2 logs {plan.run}")
-        return plan.run
+        return done
 
     def _machine(self, plan: InstancePlan) -> ByHand:
         """One machine's work: it goes on from the checkpoints of the one before."""

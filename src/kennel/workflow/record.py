@@ -1,17 +1,19 @@
-"""What a run remembers between two calls of `kennel run`: one small JSON file in its folder."""
+"""What is remembered between two calls of `kennel run`, or `kennel compare --data`: a small JSON file in its folder."""
 
 from __future__ import annotations
 
 import json
 import secrets
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from kennel.errors import SettingError
 from kennel.files import write_atomically
 
 FILE = "run.json"
+BOTH = "both.json"
+"""Of a comparison: another file, as the names of its jobs are made from the same matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,8 @@ class Record:
     jobs: int | None = None
     finished: bool = False
 
-    def write(self, folder: Path) -> Record:
-        write_atomically(folder / FILE, json.dumps(asdict(self), indent=1).encode())
+    def write(self, folder: Path, file: str = FILE) -> Record:
+        write_atomically(folder / file, json.dumps(asdict(self), indent=1).encode())
         return self
 
 
@@ -35,9 +37,9 @@ def new(side: str, data: Path | None, jobs: int | None = None) -> Record:
     return Record(name, side, str(data.resolve()) if data else None, jobs)
 
 
-def read(folder: Path) -> Record | None:
+def read(folder: Path, file: str = FILE) -> Record | None:
     """The run in `folder`, None where there is none. Raises SettingError."""
-    path = folder / FILE
+    path = folder / file
     if not path.is_file():
         return None
     try:
@@ -65,3 +67,25 @@ def begin(folder: Path, side: str, data: Path | None, jobs: int | None) -> Recor
             "Go on with it: --resume; or stop and remove its parts: kennel teardown --on aws; or name another --out",
         )
     return new(side, data, jobs).write(folder)
+
+
+def both(folder: Path, side: str, data: Path) -> Record:
+    """The comparison in `folder` that has not ended, so that nothing is trained, or paid, twice; else a new one, to be
+    written when something begins. Raises SettingError where another one that may still cost lies unfinished."""
+    found, fresh = read(folder, BOTH), new(side, data)
+    if found and not found.finished:
+        if (found.side, found.data) == (fresh.side, fresh.data):
+            return found
+        if found.side == "aws":
+            raise SettingError(
+                f"an unfinished comparison on AWS, of {found.data}, lies in {folder}, and both may still run",
+                f"Go on with it: kennel compare --data {found.data} --on aws; or end it: kennel teardown --on aws, "
+                "and name another --out",
+            )
+    return fresh
+
+
+def end_both(folder: Path) -> None:
+    """The comparison in `folder` was made: the next one there is another."""
+    if found := read(folder, BOTH):
+        replace(found, finished=True).write(folder, BOTH)

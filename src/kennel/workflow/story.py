@@ -41,7 +41,7 @@ from kennel.workflow.data import HeldBack
 from kennel.workflow.pages import tuning_page
 from kennel.workflow.record import Record
 
-Kind = Literal["training job", "tuning job", "endpoint"]
+Kind = Literal["training job", "tuning job", "endpoint", "run by hand"]
 Step = Literal["upload", "features", "tune", "train", "deploy", "scale", "function", "predict"]
 STEPS: tuple[Step, ...] = get_args(Step)
 
