@@ -169,7 +169,7 @@ def signed(keys: Credentials, service: str, body: bytes) -> dict[str, Any]:
 
 
 class NoTags:
-    """Implements parts.Tags."""
+    """Implements within.Tags."""
 
     def add(self, arn: str, tags: object) -> None: ...
 

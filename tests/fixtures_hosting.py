@@ -9,7 +9,7 @@ import sys
 
 import fixtures_house
 from fixtures_house import exit_code
-from kennel.local.parts import Work
+from kennel.local.work import Work
 
 SERVER = r"""
 import http.server, json, os, signal, socket, sys, threading, time
@@ -69,7 +69,7 @@ Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 
 
 class Process:
-    """Implements parts.Running."""
+    """Implements work.Running."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, work: Work) -> None:
         self.process, self.work = process, work
@@ -93,7 +93,7 @@ class Process:
 
 
 class Processes(fixtures_house.Processes[Process]):
-    """Implements parts.Runner and parts.Runners: the small server, whatever the image."""
+    """Implements work.Runner and work.Runners: the small server, whatever the image."""
 
     def hosts(self, count: int) -> list[str]:
         return ["127.0.0.1"]

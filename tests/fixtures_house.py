@@ -16,13 +16,15 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from kennel.errors import KennelError
 from kennel.local.clock import WallClock
 from kennel.local.errors import Refused, invalid
-from kennel.local.parts import Changes, Clock, House, Runners, StoredObject
+from kennel.local.parts import Changes, Clock, House
 from kennel.local.tags import TagStore
+from kennel.local.within import StoredObject
+from kennel.local.work import Runners
 
 
 @dataclass
 class Folder:
-    """Implements parts.Objects. slow: prefixes, and the seconds that it takes to list what is below."""
+    """Implements within.Objects. slow: prefixes, and the seconds that it takes to list what is below."""
 
     root: Path
     slow: dict[str, float] = field(default_factory=dict)
@@ -54,7 +56,7 @@ class Folder:
 
 @dataclass
 class Book:
-    """Implements parts.Logs, parts.CloudWatch and parts.Roles."""
+    """Implements within.Logs, within.CloudWatch and within.Roles."""
 
     lines: list[tuple[str, str, str]] = field(default_factory=list)
     data: list[tuple[str, str, float, Mapping[str, str], str, float]] = field(default_factory=list)
@@ -92,7 +94,7 @@ Started = TypeVar("Started", bound=Ends)
 
 
 class Processes(Generic[Started]):
-    """What parts.Runner and parts.Runners have in common here; how something is started is each one's own."""
+    """What work.Runner and work.Runners have in common here; how something is started is each one's own."""
 
     name: Literal["process"] = "process"
     interface = "lo"

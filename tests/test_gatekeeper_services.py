@@ -27,7 +27,7 @@ from kennel.errors import Stopped, stop_on_signals
 from kennel.iam.record import Call
 from kennel.local.home import State
 from kennel.local.home import state as state_of
-from kennel.local.parts import Runner, Running, Work
+from kennel.local.work import Runner, Running, Work
 from test_gatekeeper import ACCOUNT, Account, allow, policy, refused, trust
 
 REGISTRY = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com"
@@ -52,7 +52,7 @@ def handler(event, context):
 
 
 class Scripts:
-    """Implements parts.Runners: a script that trains, a server that serves."""
+    """Implements work.Runners: a script that trains, a server that serves."""
 
     def __init__(self) -> None:
         self.name, self.interface = "process", "lo"

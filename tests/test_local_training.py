@@ -27,7 +27,7 @@ from kennel.errors import KennelError
 from kennel.local.clock import FastClock, WallClock
 from kennel.local.errors import Refused
 from kennel.local.listed import listed
-from kennel.local.parts import Clock, Document, House, StoredObject, Work
+from kennel.local.parts import Clock, Document, House
 from kennel.local.tail import CHUNK, Tail
 from kennel.local.training import TrainingJobs, states
 from kennel.local.training.channels import DataMissing, fetch, name_of, parted, shard
@@ -35,6 +35,8 @@ from kennel.local.training.checkpoints import Checkpoints
 from kennel.local.training.outputs import files_below, pack
 from kennel.local.training.readings import KEPT, KEPT_AFTERWARDS, Readings, number
 from kennel.local.training.requests import check, schedule
+from kennel.local.within import StoredObject
+from kennel.local.work import Work
 
 ROLE = "arn:aws:iam::123456789012:role/training"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -43,7 +45,7 @@ HEAD = "import json, os, signal, sys, time\nfrom pathlib import Path\nroot = Pat
 
 
 class Process:
-    """Implements parts.Running."""
+    """Implements work.Running."""
 
     address = None
 
@@ -70,7 +72,7 @@ class Process:
 
 
 class Processes(fixtures_house.Processes[Process]):
-    """Implements parts.Runner and parts.Runners: `sh:…` and `py:…` in the environment variable SCRIPT."""
+    """Implements work.Runner and work.Runners: `sh:…` and `py:…` in the environment variable SCRIPT."""
 
     def start(self, work: Work) -> Process:
         if (work.image == "unstartable" and self.alive()) or work.image == "never":

@@ -22,10 +22,10 @@ import pytest
 
 from kennel.containers import EngineError, resolve
 from kennel.errors import KennelError
-from kennel.local.parts import Runner, Running, Work
 from kennel.local.runners import Choice
 from kennel.local.runners.process import Ports
 from kennel.local.warden import HOME, Mark, end_processes
+from kennel.local.work import Runner, Running, Work
 from kennel.training.job import Job
 
 if TYPE_CHECKING:
@@ -387,7 +387,7 @@ def test_an_endpoint_of_a_real_artifact_answers_and_stops_without_a_trace(
 SERVER = """
 import sys, time
 from pathlib import Path
-from kennel.local.parts import Work
+from kennel.local.work import Work
 from kennel.local.runners import Choice
 
 setting, image, home, root = sys.argv[1:]

@@ -27,7 +27,7 @@ UNCHECKED = "Unchecked: Initial alarm creation"
 
 
 class AlarmStore:
-    """Implements parts.Monitoring."""
+    """Implements within.Monitoring."""
 
     def __init__(self, folder: Path, moto: Moto, metrics: MetricStore, region: str, changes: Changes) -> None:
         self._moto, self._metrics, self._region = moto, metrics, region

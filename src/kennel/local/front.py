@@ -30,8 +30,9 @@ from kennel.local.door import Door
 from kennel.local.errors import Refused
 from kennel.local.functions import Functions
 from kennel.local.hosting.elsewhere import Elsewhere
-from kennel.local.parts import Changes, House, Reply, StoredObject
+from kennel.local.parts import Changes, House, Reply
 from kennel.local.runners import Choice
+from kennel.local.within import StoredObject
 
 log = logging.getLogger("kennel.front")
 

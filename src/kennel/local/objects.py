@@ -21,7 +21,8 @@ from kennel.local.errors import Refused
 from kennel.local.index import Index
 from kennel.local.keys import Bytes, Held, check_anew, complete, described, key_class, restored
 from kennel.local.moto_side import ACCOUNT, Moto
-from kennel.local.parts import Reply, StoredObject
+from kennel.local.parts import Reply
+from kennel.local.within import StoredObject
 
 LINGER_SECONDS = 600
 """A deleted object's file stays so long, for those inside the server who were just told its path."""
@@ -39,7 +40,7 @@ class Stream:
 
 
 class ObjectStore:
-    """Keeps S3's objects for moto, and implements parts.Objects."""
+    """Keeps S3's objects for moto, and implements within.Objects."""
 
     def __init__(self, folder: Path, moto: Moto) -> None:
         from moto.iam.access_control import PermissionResult

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from kennel.local.call import Call
     from kennel.local.errors import Refused
-    from kennel.local.machines.facts import Facts
-    from kennel.local.machines.words import Why
+    from kennel.local.within import (
+        CloudWatch,
+        Instances,
+        Logs,
+        Monitoring,
+        Objects,
+        Roles,
+        Sessions,
+        Tags,
+    )
+    from kennel.local.work import Programs, Runners
 
 Document = dict[str, Any]
 """A request, an answer or a stored resource: JSON values in AWS's own member names; times are epoch seconds (float)."""
+
+
 Operation = Callable[[Document], Document]
 """One API operation: the checked request → the answer. Raises Refused."""
 
@@ -148,225 +158,6 @@ class Clock(Protocol):
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """Wait until the event is set, at most so many seconds of this clock; whether it is set."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An object of S3. path: its bytes on this disk, never to be written to."""
-
-    key: str
-    size: int
-    path: Path
-
-
-class Objects(Protocol):
-    """S3 from inside the server. Raises Refused (NoSuchBucket, NoSuchKey)."""
-
-    def list(self, bucket: str, prefix: str) -> Sequence[StoredObject]:
-        """Sorted by key."""
-
-    def get(self, bucket: str, key: str) -> StoredObject: ...
-
-    def put(self, bucket: str, key: str, source: Path) -> None:
-        """Keep a file's bytes under the key; durable when this returns."""
-
-    def delete(self, bucket: str, key: str) -> None: ...
-
-
-class Logs(Protocol):
-    """CloudWatch Logs from inside the server."""
-
-    def write(self, group: str, stream: str, lines: Sequence[tuple[float, str]]) -> None:
-        """(epoch seconds, text) each; group and stream are made if missing."""
-
-    def has(self, group: str, stream: str = "") -> bool:
-        """Whether there is such a group, and such a stream in it."""
-
-
-class CloudWatch(Protocol):
-    """CloudWatch's metrics from inside the server."""
-
-    def put(
-        self, namespace: str, name: str, value: float, dimensions: Mapping[str, str], unit: str, time: float
-    ) -> None: ...
-
-
-class Monitoring(Protocol):
-    """CloudWatch's alarms from inside the server, and what they are judged by."""
-
-    def value(
-        self, namespace: str, name: str, dimensions: Mapping[str, str], statistic: str, begin: float
-    ) -> float | None:
-        """Of the minute that began then; None where it has no data."""
-
-    def put(self, alarm: Document, at: float) -> None:
-        """alarm: as PutMetricAlarm takes it. It begins without data."""
-
-    def state(self, name: str) -> str:
-        """Of an alarm that is there."""
-
-    def judge(self, name: str, state: str, reason: str, data: Document, at: float) -> None:
-        """Its new state; data: what it follows from."""
-
-    def remove(self, name: str, at: float) -> None: ...
-
-
-class Roles(Protocol):
-    """IAM from inside the server."""
-
-    def check_assumable(self, role_arn: str, principal: str, source_arn: str = "") -> None:
-        """Raises Refused, as AWS words it, unless the role exists and trusts the principal. source_arn: what it is to
-        work on, for conditions on `aws:SourceArn`."""
-
-
-class Tags(Protocol):
-    """Tags of SageMaker's resources, as `[{"Key": …, "Value": …}]`."""
-
-    def add(self, arn: str, tags: Sequence[Mapping[str, str]]) -> None:
-        """A key that is there already gets the new value."""
-
-    def of(self, arn: str) -> list[dict[str, str]]: ...
-
-    def remove(self, arn: str) -> None:
-        """All of a resource's, which goes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a runner starts: one host of a training job, or one endpoint instance.
-
-    name: unique on this server (`training-JOB-algo-1`), letters, digits and dashes. root: the folder that is /opt/ml
-    to it. read_only: folders below root that it may not write to. log: the file its output is added to (both streams).
-    host: its name among the job's hosts. network: containers of one network find each other by host.
-    isolated: no way out to any network.
-    """
-
-    name: str
-    image: str
-    command: Literal["train", "serve"]
-    root: Path
-    log: Path
-    environment: Mapping[str, str] = field(default_factory=dict)
-    read_only: tuple[Path, ...] = ()
-    host: str = "algo-1"
-    network: str | None = None
-    isolated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A process of this machine that stands for no image: a function's instance, user data. name, log: as Work's.
-
-    environment: all that it gets, beside a folder for temporary files and the marks by which it is found. containers:
-    whether it may start some, which carry its marks as labels, and end with it.
-    """
-
-    name: str
-    arguments: tuple[str, ...]
-    folder: Path
-    log: Path
-    environment: Mapping[str, str] = field(default_factory=dict)
-    containers: bool = False
-
-
-class Running(Protocol):
-    """Started work. Every method may be called at any time, from any thread, more than once."""
-
-    @property
-    def address(self) -> str | None:
-        """`http://127.0.0.1:PORT` of a `serve`; None of a `train`."""
-
-    def exit_code(self) -> int | None:
-        """None while it runs; 137 for one that was killed (also for memory), 143 after SIGTERM, as Docker tells it."""
-
-    def out_of_memory(self) -> bool:
-        """Whether the kernel ended it for memory, as far as can be known."""
-
-    def terminate(self) -> None:
-        """SIGTERM to its first process."""
-
-    def kill(self) -> None:
-        """SIGKILL to all of it."""
-
-    def close(self) -> None:
-        """End what is left of it; no process, container or root-owned file of it remains."""
-
-
-class RunningProgram(Running, Protocol):
-    """A process of this machine."""
-
-    def memory(self) -> int:
-        """Bytes that it holds at this moment; 0 when it has ended."""
-
-    def shut_down(self, seconds: float) -> None:
-        """SIGTERM to its first process, which can end in order, at most so long; then to all that is left of it."""
-
-
-class Runner(Protocol):
-    """Starts work, in containers or as processes."""
-
-    @property
-    def name(self) -> Literal["docker", "process"]: ...
-
-    @property
-    def interface(self) -> str:
-        """The network interface by which hosts of one job see each other (`eth0`, `lo`)."""
-
-    def hosts(self, count: int) -> list[str]:
-        """Names for the hosts of one job which find each other, sorted."""
-
-    def network(self, name: str) -> AbstractContextManager[str | None]:
-        """A network for several hosts; None where none is needed."""
-
-    def start(self, work: Work) -> Running:
-        """Raises kennel.errors.KennelError when it cannot be started (image not found, for one)."""
-
-
-class Runners(Protocol):
-    """Chooses by the image: `auto | docker | process`."""
-
-    def choose(self, image: str) -> Runner:
-        """Raises KennelError, when docker is demanded and there is no engine or no such image."""
-
-    def close(self) -> None:
-        """End everything that this server started."""
-
-
-class Programs(Protocol):
-    """Starts processes that stand for no image."""
-
-    def run(self, program: Program) -> RunningProgram:
-        """Raises KennelError."""
-
-
-class Instances(Protocol):
-    """EC2's instances from inside the server."""
-
-    def attend(self, told: Callable[[str], None]) -> None:
-        """told: the id of an instance whose state has changed; it must not wait for anything."""
-
-    def all(self) -> Mapping[str, Document]:
-        """By their ids: State, Why, Made."""
-
-    def get(self, identity: str) -> Document | None: ...
-
-    def facts(self, identity: str) -> Facts: ...
-
-    def reach(self, identity: str, state: str, before: str) -> bool:
-        """It is in that state now; False, and nothing done, where it was not in the one before."""
-
-    def booted(self, identity: str) -> bool:
-        """Whether it has been started before; it has been from now on."""
-
-    def end(self, identity: str, why: Why) -> None:
-        """It ends by itself, or by the server's doing; nothing where it does so already."""
-
-
-class Sessions(Protocol):
-    """STS from inside the server."""
-
-    def keys(self, role_arn: str, session: str) -> Mapping[str, str]:
-        """The variables by which a client signs as a session of the role."""
 
 
 class Actor(Protocol):

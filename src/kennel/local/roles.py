@@ -12,7 +12,7 @@ Trusts = Callable[[str, str, str], bool]
 
 
 class RoleBook:
-    """Implements parts.Roles and parts.Sessions."""
+    """Implements within.Roles and within.Sessions."""
 
     def __init__(self, moto: Moto, region: str, trusts: Trusts) -> None:
         self._moto, self._region, self._trusts = moto, region, trusts
@@ -26,7 +26,7 @@ class RoleBook:
             )
 
     def keys(self, role_arn: str, session: str) -> Mapping[str, str]:
-        """Implements parts.Sessions. In no journal: what uses them does not outlive the server."""
+        """Implements within.Sessions. In no journal: what uses them does not outlive the server."""
         from moto.sts.models import sts_backends
 
         with self._moto.lock:

@@ -15,7 +15,7 @@ MOST = 50
 
 
 class TagStore:
-    """Implements parts.Tags."""
+    """Implements within.Tags."""
 
     def __init__(self, folder: Path, changes: Changes) -> None:
         self._documents = Documents(folder, changes)

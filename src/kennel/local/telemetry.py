@@ -28,7 +28,7 @@ METRIC_SECONDS = 15 * 24 * 3600
 
 
 class LogStore:
-    """Implements parts.Logs; one file a stream. Groups and streams themselves are the journal's."""
+    """Implements within.Logs; one file a stream. Groups and streams themselves are the journal's."""
 
     def __init__(self, folder: Path, moto: Moto, region: str) -> None:
         from moto.logs.models import logs_backends
@@ -137,7 +137,7 @@ class LogStore:
 
 
 class MetricStore:
-    """Implements parts.CloudWatch. Alarms and dashboards are the journal's."""
+    """Implements within.CloudWatch. Alarms and dashboards are the journal's."""
 
     def __init__(self, folder: Path, moto: Moto, region: str) -> None:
         from moto.cloudwatch.models import cloudwatch_backends

@@ -23,8 +23,9 @@ from kennel.local.functions.recorder import Recorder
 from kennel.local.functions.report import Figures, Report, ended, stamp
 from kennel.local.functions.runtime import Runtime, environment
 from kennel.local.functions.runtime_api import Request, RuntimeApi
-from kennel.local.parts import House, Program, RunningProgram
+from kennel.local.parts import House
 from kennel.local.tail import Tail
+from kennel.local.work import Program, RunningProgram
 
 LOOK_S = 0.02
 """Between two looks at an instance that works: whether it lives, and how much memory it takes."""

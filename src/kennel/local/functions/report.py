@@ -69,7 +69,7 @@ def stamp(at: float) -> str:
 
 
 def ended(code: int) -> str:
-    """How a runtime ended, in Lambda's words. code: as parts.Running tells it."""
+    """How a runtime ended, in Lambda's words. code: as work.Running tells it."""
     if code == 0:
         return "Runtime exited without providing a reason"
     if code - 128 in signal.valid_signals():

@@ -19,7 +19,9 @@ from kennel.local.gatekeeper import context, words
 from kennel.local.gatekeeper.callers import service_session
 from kennel.local.gatekeeper.gate import Gatekeeper
 from kennel.local.moto_side import ACCOUNT
-from kennel.local.parts import CloudWatch, House, Logs, Objects, Runner, Runners, StoredObject
+from kennel.local.parts import House
+from kennel.local.within import CloudWatch, Logs, Objects, StoredObject
+from kennel.local.work import Runner, Runners
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +106,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class GuardedObjects:
-    """Implements parts.Objects."""
+    """Implements within.Objects."""
 
     inner: Objects
     actor: Actor
@@ -132,7 +134,7 @@ class GuardedObjects:
 
 @dataclass(frozen=True, slots=True)
 class GuardedLogs:
-    """Implements parts.Logs: lines that the role may not write are lost. beginning: of the ARNs of log groups.
+    """Implements within.Logs: lines that the role may not write are lost. beginning: of the ARNs of log groups.
 
     describes: whether it looks first which streams there are, as SageMaker does.
     """
@@ -170,7 +172,7 @@ class GuardedLogs:
 
 @dataclass(frozen=True, slots=True)
 class GuardedMetrics:
-    """Implements parts.CloudWatch. Namespaces that begin with AWS/ are the services' own, whatever a role may."""
+    """Implements within.CloudWatch. Namespaces that begin with AWS/ are the services' own, whatever a role may."""
 
     inner: CloudWatch
     actor: Actor
@@ -185,7 +187,7 @@ class GuardedMetrics:
 
 @dataclass(frozen=True, slots=True)
 class GuardedRunners:
-    """Implements parts.Runners: an image has to be pulled before it runs."""
+    """Implements work.Runners: an image has to be pulled before it runs."""
 
     inner: Runners
     actor: Actor

@@ -11,7 +11,8 @@ from kennel.iam.documents import parse
 from kennel.iam.values import Written
 from kennel.local.errors import Refused
 from kennel.local.moto_side import ACCOUNT, Moto
-from kennel.local.parts import Document, Operation, Tags
+from kennel.local.parts import Document, Operation
+from kennel.local.within import Tags
 
 SCALING = "application-autoscaling"
 Listed = list[dict[str, str]]

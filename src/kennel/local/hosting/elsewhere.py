@@ -66,7 +66,7 @@ class Elsewhere:
 
 
 class _Address:
-    """Implements parts.Running: it always runs, as far as is known here."""
+    """Implements work.Running: it always runs, as far as is known here."""
 
     def __init__(self, address: str) -> None:
         self.address: str | None = address

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from kennel.local.parts import Running
 from kennel.local.tail import Tail
+from kennel.local.work import Running
 
 HANG_UP_S = 10
 """For requests to see that the other side is gone."""

@@ -17,8 +17,9 @@ from kennel.local.hosting.instance import Instance
 from kennel.local.hosting.plan import Limits, Variant
 from kennel.local.hosting.router import Router, Seat
 from kennel.local.hosting.warmup import warm
-from kennel.local.parts import House, Work
+from kennel.local.parts import House
 from kennel.local.tail import Tail
+from kennel.local.work import Work
 
 LOG = logging.getLogger(__name__)
 ATTEMPTS = 3

@@ -37,7 +37,7 @@ AGREES = {
 
 
 class InstanceBook:
-    """Implements parts.Instances and moto_side.Keeper. folder: of the machines."""
+    """Implements within.Instances and moto_side.Keeper. folder: of the machines."""
 
     def __init__(self, folder: Path, moto: Moto, region: str, changes: Changes) -> None:
         self._moto, self._region, self._folder = moto, region, folder

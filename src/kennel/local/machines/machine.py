@@ -23,7 +23,9 @@ from kennel.local.machines.facts import CREDENTIALS, USER_DATA, Facts, time_of, 
 from kennel.local.machines.folder import CONSOLE, Folder
 from kennel.local.machines.metadata import Metadata
 from kennel.local.machines.words import ITSELF, NOT_STARTED, SPOT
-from kennel.local.parts import House, Instances, Program, RunningProgram
+from kennel.local.parts import House
+from kennel.local.within import Instances
+from kennel.local.work import Program, RunningProgram
 
 log = logging.getLogger(__name__)
 

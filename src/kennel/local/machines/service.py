@@ -10,7 +10,8 @@ from kennel.local.errors import Refused
 from kennel.local.machines.folder import Folder, console
 from kennel.local.machines.machine import Machine
 from kennel.local.machines.words import ALIVE, ENDING, SERVER
-from kennel.local.parts import Document, House, Instances, Operation
+from kennel.local.parts import Document, House, Operation
+from kennel.local.within import Instances
 
 SHOWN = 100
 LINES = 300

@@ -1,6 +1,6 @@
 """How work of the local AWS is started: in containers of a Docker engine, or as processes of this installation.
 
-Everything above sees the same: parts.Runner. Nothing of what was started is left behind, see kennel.local.warden.
+Everything above sees the same: work.Runner. Nothing of what was started is left behind, see kennel.local.warden.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Literal
 
 from kennel.containers import BUILD, Engine, EngineError
 from kennel.local.moto_side import ACCOUNT
-from kennel.local.parts import Program, Runner, RunningProgram
 from kennel.local.runners.docker import DockerRunner
 from kennel.local.runners.process import ProcessRunner
 from kennel.local.warden import Guard
+from kennel.local.work import Program, Runner, RunningProgram
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ PROCESS_HINT = 'Or let processes take its place: runner = "process"'
 
 
 class Choice:
-    """Chooses by the image; implements parts.Runners.
+    """Chooses by the image; implements work.Runners.
 
     auto: Docker when the image is on the engine, else a process of this installation in its place, which is said once
     an image. Making a Choice ends what an earlier server of this home has left: hold the home's lock before.
@@ -63,7 +63,7 @@ class Choice:
         return self._process
 
     def run(self, program: Program) -> RunningProgram:
-        """Implements parts.Programs. Raises KennelError."""
+        """Implements work.Programs. Raises KennelError."""
         return self._process.run(program)
 
     def close(self) -> None:

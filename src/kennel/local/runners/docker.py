@@ -21,9 +21,9 @@ from docker.types import Mount
 
 from kennel.containers import BUILD, End, Engine, EngineError
 from kennel.errors import one_line
-from kennel.local.parts import Work
 from kennel.local.runners.process import LOOPBACK, without_proxies
 from kennel.local.warden import Guard
+from kennel.local.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ KILLED = End(137, False)
 
 
 class DockerRunner:
-    """Starts containers; implements parts.Runner."""
+    """Starts containers; implements work.Runner."""
 
     name: Literal["docker"] = "docker"
     interface = "eth0"
@@ -137,7 +137,7 @@ class DockerRunner:
 
 
 class RunningContainer:
-    """Implements parts.Running."""
+    """Implements work.Running."""
 
     def __init__(
         self, engine: Engine, container: Container, lines: IO[bytes], address: str | None, own: str | None, guard: Guard

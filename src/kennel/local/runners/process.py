@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Literal
 
 from kennel.errors import KennelError, one_line
-from kennel.local.parts import Program, Work
 from kennel.local.warden import Guard, Mark, end_containers, end_processes, processes
+from kennel.local.work import Program, Work
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ LOOK_S, REST_S = 0.1, 5
 
 
 class ProcessRunner:
-    """Starts processes; implements parts.Runner."""
+    """Starts processes; implements work.Runner."""
 
     name: Literal["process"] = "process"
     interface = "lo"
@@ -130,7 +130,7 @@ class ProcessRunner:
 
 
 class RunningProcess:
-    """Implements parts.Running and parts.RunningProgram."""
+    """Implements work.Running and work.RunningProgram."""
 
     def __init__(
         self,

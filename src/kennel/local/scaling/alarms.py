@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from kennel.local.parts import Document, Monitoring
+from kennel.local.parts import Document
 from kennel.local.scaling.book import metric_of, policy_of
+from kennel.local.within import Monitoring
 from kennel.scaling import Alarm, Rule, Scaler, words
 from kennel.scaling.alarms import BEYOND
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from kennel.local.errors import Refused
 from kennel.local.hosting import meter
-from kennel.local.parts import Document, House, Monitoring, Operation
+from kennel.local.parts import Document, House, Operation
 from kennel.local.scaling import book as kept
 from kennel.local.scaling.alarms import remove, report
 from kennel.local.scaling.book import Book
+from kennel.local.within import Monitoring
 from kennel.scaling import Decision, settled, step, words
 from kennel.scaling.schedule import due, parsed
 from kennel.scaling.tracking import IN_OF, into_bounds, observed

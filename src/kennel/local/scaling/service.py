@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from kennel.local.errors import Refused, invalid
 from kennel.local.hosting import Hosting
 from kennel.local.hosting.plan import Deployment
-from kennel.local.parts import Document, House, Monitoring, Operation
+from kennel.local.parts import Document, House, Operation
 from kennel.local.scaling import alarms, requests
 from kennel.local.scaling.book import DIMENSION, IDENTITY, Book, filtered, variant_of
 from kennel.local.scaling.loop import Loop
 from kennel.local.scaling.pages import paged
+from kennel.local.within import Monitoring
 
 TARGET = (*IDENTITY, "MinCapacity", "MaxCapacity", "RoleARN", "CreationTime", "SuspendedState", "ScalableTargetARN")
 ACTION = (

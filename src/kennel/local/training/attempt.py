@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kennel.local.parts import Document, House, Runner, Running
+from kennel.local.parts import Document, House
 from kennel.local.tail import Tail
 from kennel.local.training import layout, rules, states
 from kennel.local.training.checkpoints import Checkpoints
+from kennel.local.work import Runner, Running
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kennel.local.errors import Refused
-from kennel.local.parts import Document, Objects, StoredObject
+from kennel.local.parts import Document
+from kennel.local.within import Objects, StoredObject
 
 
 class DataMissing(Exception):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from kennel.local.parts import Objects
 from kennel.local.training.channels import named, parted, place, readable
 from kennel.local.training.outputs import files_below
+from kennel.local.within import Objects
 
 Stamp = tuple[int, int]
 """A file's size and time of change."""

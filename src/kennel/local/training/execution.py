@@ -15,13 +15,14 @@ from pathlib import Path
 from kennel.errors import KennelError
 from kennel.local.documents import Documents
 from kennel.local.errors import Refused
-from kennel.local.parts import Document, House, Runner
+from kennel.local.parts import Document, House
 from kennel.local.tail import Tail
 from kennel.local.training import layout, outputs, rules, states
 from kennel.local.training.attempt import LOOK_EVERY_S, Asked, Attempt, Outcome, Wish, nothing_left
 from kennel.local.training.channels import DataMissing
 from kennel.local.training.readings import Readings
 from kennel.local.training.rules import RuleJob
+from kennel.local.work import Runner
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 from kennel.contract import Contract
-from kennel.local.parts import Document, House, Objects, Runner, Work
+from kennel.local.parts import Document, House
 from kennel.local.training import states
 from kennel.local.training.channels import fetch
 from kennel.local.training.requests import mode_of
+from kennel.local.within import Objects
+from kennel.local.work import Runner, Work
 
 OPT_ML = "/opt/ml/"
 TOLD = {"DebugHookConfig": "debughookconfig.json", "ProfilerConfig": "profilerconfig.json"}

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from isal import igzip
 
-from kennel.local.parts import Document, Objects
+from kennel.local.parts import Document
 from kennel.local.training.channels import parted
+from kennel.local.within import Objects
 
 
 def keep(job: Document, folder: Path, objects: Objects) -> None:

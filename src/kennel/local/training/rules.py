@@ -17,12 +17,13 @@ from kennel.debugger.evaluation import RuleConfig
 from kennel.errors import KennelError
 from kennel.local import rule_process
 from kennel.local.errors import Refused, invalid
-from kennel.local.parts import Document, House, Program, Running
+from kennel.local.parts import Document, House
 from kennel.local.rule_process import OVER, PAGE, Task
 from kennel.local.runners.process import KEPT
 from kennel.local.tail import Tail
 from kennel.local.training.channels import parted
 from kennel.local.training.states import Alter
+from kennel.local.work import Program, Running
 
 log = logging.getLogger(__name__)
 
