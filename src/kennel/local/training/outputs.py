@@ -52,7 +52,10 @@ def upload(folder: Path, name: str, target: str, compressed: bool, objects: Obje
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """The same files give the same bytes. Level 1: weights hardly shrink, however long one tries."""
+    """The same files give the same tar. Level 1: weights hardly shrink, however long one tries.
+
+    isal has once, under load, been seen to compress the same tar in another way; so no more than that is promised.
+    """
     with (
         archive.open("wb") as raw,
         igzip.IGzipFile(  # type: ignore[no-untyped-call]
