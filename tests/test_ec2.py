@@ -28,7 +28,7 @@ from kennel.cloud.iam import Place as IamPlace
 from kennel.cloud.iam import place_of, role_of
 from kennel.cloud.iam.apply import carry_out, differences
 from kennel.cloud.instance_plan import Given
-from kennel.cloud.instance_requests import InstancePlan, MachineImage
+from kennel.cloud.instance_requests import InstancePlan, MachineImage, has_gpu
 from kennel.cloud.session import Cloud, connect
 from kennel.errors import KennelError, SettingError
 from kennel.iam.evaluation import evaluate
@@ -504,3 +504,19 @@ class TestTheCommands:
         done = CliRunner().invoke(app, ["ec2", "launch", "--help"])
         assert done.exit_code == 0
         assert "--like" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "has"),
+    [
+        ("g4dn.xlarge", True),
+        ("g6e.2xlarge", True),
+        ("p4d.24xlarge", True),
+        ("p6-b200.48xlarge", True),
+        ("g4ad.xlarge", False),
+        ("g5g.xlarge", False),
+        ("m5.large", False),
+    ],
+)
+def test_a_gpu_is_asked_for_where_there_is_one_of_nvidias(kind: str, has: bool) -> None:
+    assert has_gpu(kind) == has

@@ -24,6 +24,7 @@ LARGEST_USER_DATA = 16 << 10
 LAST_MINUTES = 10
 """After its time limit a machine has these to say so; then it is switched off."""
 LONGEST_TOKEN = 64
+NVIDIA = re.compile(r"(g4dn|g5|g6e?|gr6|p\d[a-z0-9-]*)\.")
 PLAN, TRAIN = "# @plan\n", "# @train\n"
 """Lines of ec2/machine.sh that are replaced."""
 COMMENT = re.compile(r"^ *#(?!!).*\n", re.MULTILINE)
@@ -155,8 +156,8 @@ def script(name: str) -> str:
 
 
 def has_gpu(instance_type: str) -> bool:
-    """By its family: those with NVIDIA's GPUs are called g and p."""
-    return instance_type.startswith(("g", "p"))
+    """Whether it has one of NVIDIA's, by its family (g4ad is AMD's, g5g not x86)."""
+    return bool(NVIDIA.match(instance_type))
 
 
 def _plan(plan: InstancePlan) -> str:

@@ -133,15 +133,16 @@ _GROUPS = _of_kind(
 _SUBNETS = _of_kind("subnet", "SubnetId NetworkInterfaces[].SubnetId", "NetworkInterfaces[].NetworkInterfaceId")
 _PASS = Rule(_profile_role, "iam:PassRole", fixed={"iam:passedtoservice": SERVICE})
 
+_, _TAG_SPOT_REQUEST = _made("RunInstances", "spot-instances-request", "spot-instances-request/*")
+"""That RunInstances needs anything to make one is not published."""
+
 TABLE: Table = {
     "RunInstances": (
         Rule(_images, keys=_HERE | {"ec2:imageid": "ImageId"}),
         *_made("RunInstances", "instance", "instance/*", _INSTANCE),
         *_made("RunInstances", "volume", "volume/*", _VOLUME),
         *_made("RunInstances", "network-interface", "network-interface/*"),
-        _made("RunInstances", "spot-instances-request", "spot-instances-request/*")[
-            1
-        ],  # its making itself is unpublished
+        _TAG_SPOT_REQUEST,
         Rule(_GROUPS, keys=_HERE),
         Rule(_SUBNETS, keys=_HERE),
         Rule("key-pair/{KeyName}", keys=_HERE | {"ec2:keypairname": "KeyName"}, when="KeyName"),
