@@ -5,7 +5,8 @@ from datetime import date
 
 import pytest
 
-from kennel.cloud.prices import HOURS_A_MONTH, Prices, Region, estimate, load, usd
+from kennel.cloud.prices import Prices, Region, estimate, load, usd
+from kennel.comparison.costs import HOURS_A_MONTH
 from kennel.settings import Settings, parse
 
 HERE = Region({"ml.g4dn.xlarge": 1.0, "ml.m5.large": 0.1}, 0.73, 0.02, 0.001 / 3600)

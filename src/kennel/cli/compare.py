@@ -12,10 +12,10 @@ import typer
 from rich.table import Table
 
 from kennel import settings as settings_of
-from kennel.cli.console import err, out, print_json, progress
+from kennel.cli.console import agree, err, out, print_json, progress
 from kennel.cli.local import On, SettingsFile, connected, there
-from kennel.cli.run import Yes, acting, agree, ask_to_stop
-from kennel.errors import SettingError
+from kennel.cli.run import Yes, acting, ask_to_stop
+from kennel.errors import KennelError, SettingError
 
 if TYPE_CHECKING:
     from kennel.cloud.session import Cloud
@@ -165,7 +165,7 @@ def _agree(cloud: Cloud, yes: bool) -> None:
     for note in found.notes:
         err.print(note)
     if cloud.side == "aws":
-        agree(yes)
+        agree(yes, "Start?", KennelError("nothing was started", "Say yes, or change kennel.toml"))
 
 
 def _same_inputs(found: Comparison) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,6 +20,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from kennel.errors import KennelError
 from kennel.progress import Advance, Printer, Progress
 
 out = Console(soft_wrap=True, markup=False)
@@ -39,6 +41,16 @@ def progress(say_lines: bool = True) -> Progress:
 def print_json(value: Any) -> None:
     """A result for machines."""
     sys.stdout.write(json.dumps(value, indent=1) + "\n")
+
+
+def agree(yes: bool, question: str, declined: KennelError) -> None:
+    """Ask whether what was shown may be spent. Raises `declined`, or KennelError where nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise KennelError("nobody to ask whether this may be spent", "Say --yes")
+    if not typer.confirm(question, err=True):
+        raise declined
 
 
 class Terminal:

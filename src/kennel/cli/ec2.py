@@ -11,7 +11,7 @@ import typer
 
 from kennel import hyperparameters
 from kennel import settings as settings_of
-from kennel.cli.console import clean, err, out, print_json
+from kennel.cli.console import agree, clean, err, out, print_json
 from kennel.cli.local import On, SettingsFile, there
 from kennel.errors import KennelError, SettingError, Stopped, TrainingFailed
 
@@ -162,16 +162,13 @@ def _agree(cloud: Cloud, plan: InstancePlan, yes: bool) -> None:
     if cloud.side == "local":
         return
     known = prices.load()
-    price = known.hourly(cloud.region, plan.instance_type)
+    price = known.machine(cloud.region, plan.instance_type, plan.volume_gb)
     longest = plan.max_runtime_s / 3600 + LAST_MINUTES / 60
     most = prices.usd(None if price is None else price * longest)
     kind = f"{plan.instance_type}, spot for less" if plan.spot else plan.instance_type
     err.print(f"{kind}: {prices.usd(price)} an hour, {most} at most, by the prices of {known.as_of}", highlight=False)
-    err.print(f"not counted: taxes, its disk of {plan.volume_gb} GB (cents), S3 (cents)", highlight=False)
-    if not yes and not sys.stdin.isatty():
-        raise KennelError("nobody to ask whether this may be spent", "Say --yes")
-    if not yes and not typer.confirm("Launch?", err=True):
-        raise KennelError("nothing was launched", "Say yes, or change [ec2] in kennel.toml")
+    err.print("its disk and public address are in it; not counted: taxes, S3 (cents)", highlight=False)
+    agree(yes, "Launch?", KennelError("nothing was launched", "Say yes, or change [ec2] in kennel.toml"))
 
 
 def _waited(cloud: Cloud, run: str) -> ByHand:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kennel import settings as settings_of
-from kennel.cli.console import err, out, print_json, progress
+from kennel.cli.console import agree, err, out, print_json, progress
 from kennel.cli.local import On, SettingsFile, there
 from kennel.cli.predict import print_chart
 from kennel.errors import KennelError, PictureError
@@ -112,18 +112,17 @@ def _plan(cloud: Cloud) -> FunctionPlan:
 def _agree(cloud: Cloud, yes: bool) -> None:
     """Show what it costs while idle. Raises KennelError where nobody agrees."""
     from kennel.cloud import prices
+    from kennel.comparison.costs import HOURS_A_MONTH
 
     asked = cloud.settings.function
     if cloud.side == "local" or not asked.provisioned:
         return
     costs = prices.load().provisioned(cloud.region, asked.memory_mb, asked.provisioned)
-    month = None if costs is None else costs * prices.HOURS_A_MONTH
+    month = None if costs is None else costs * HOURS_A_MONTH
     detail = f"{asked.provisioned} × {asked.memory_mb} MB provisioned"
     err.print(f"{detail}: {prices.usd(costs)} an hour, {prices.usd(month)} a month, until kennel teardown")
-    if not yes and not sys.stdin.isatty():
-        raise KennelError("nobody to ask whether this may be spent", "Say --yes")
-    if not yes and not typer.confirm("Deploy?", err=True):
-        raise KennelError("nothing was deployed", "Say yes, or set provisioned = 0 in kennel.toml")
+    declined = KennelError("nothing was deployed", "Say yes, or set provisioned = 0 in kennel.toml")
+    agree(yes, "Deploy?", declined)
 
 
 def _content(path: Path) -> bytes:

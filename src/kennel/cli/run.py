@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from kennel import settings as settings_of
-from kennel.cli.console import err, out, print_json, progress
+from kennel.cli.console import agree, err, out, print_json, progress
 from kennel.cli.local import On, SettingsFile, connected
 from kennel.cli.predict import print_chart
 from kennel.errors import KennelError
@@ -99,15 +99,7 @@ def _agree(cloud: Cloud, yes: bool) -> None:
         err.print(found.notes[0])
         return
     show_estimate(found)
-    agree(yes)
-
-
-def agree(yes: bool) -> None:
-    """Ask whether what was estimated may be spent. Raises KennelError where nobody agrees."""
-    if not yes and not sys.stdin.isatty():
-        raise KennelError("nobody to ask whether this may be spent", "Say --yes")
-    if not yes and not typer.confirm("Start?", err=True):
-        raise KennelError("nothing was started", "Say yes, or change kennel.toml")
+    agree(yes, "Start?", KennelError("nothing was started", "Say yes, or change kennel.toml"))
 
 
 def show_estimate(found: Estimate) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kennel import settings as settings_of
-from kennel.cli.console import err, out, print_json
+from kennel.cli.console import agree, err, out, print_json
 from kennel.cli.local import On, SettingsFile, there
 from kennel.errors import KennelError, SettingError
 
@@ -180,10 +180,7 @@ def _agree(cloud: Cloud, yes: bool) -> None:
     price = prices.load().hourly(cloud.region, kind)
     several = f"{asked.min}–{asked.max} × {kind}"
     err.print(f"{several}: {prices.between(price, asked.min, asked.max)} an hour, until kennel teardown")
-    if not yes and not sys.stdin.isatty():
-        raise KennelError("nobody to ask whether this may be spent", "Say --yes")
-    if not yes and not typer.confirm("Scale?", err=True):
-        raise KennelError("nothing was changed", "Say yes, or change kennel.toml")
+    agree(yes, "Scale?", KennelError("nothing was changed", "Say yes, or change kennel.toml"))
 
 
 def _print_activities(found: Scaled) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from kennel.comparison.recorded import Text, Word
 from kennel.errors import KennelError
 
 STATUS, LOG, ARTIFACT, OUTPUT, CHECKPOINTS = "status.json", "log.txt", "model.tar.gz", "output/", "checkpoints/"
@@ -25,10 +26,6 @@ TAKEN, GONE = "spot interruption", "the machine is gone without a word"
 State = Literal["InProgress", "Completed", "Failed", "Stopped"]
 PhaseName = Literal["check", "login", "pull", "data", "train", "upload"]
 PHASES: tuple[PhaseName, ...] = ("check", "login", "pull", "data", "train", "upload")
-PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
-"""A machine's words are shown on terminals: nothing in them may move a cursor."""
-Word = Annotated[str, Field(max_length=256, pattern=PRINTABLE)]
-Text = Annotated[str, Field(max_length=2048, pattern=PRINTABLE)]
 
 
 def _or_none(value: object) -> object:

@@ -1,8 +1,8 @@
 """What the work costs, before it starts: a dated file of prices, and an estimate from settings. Pure but for the file.
 
 `ml.` prices are SageMaker's on-demand ones, the same for training and hosting; the others are EC2's. An estimate is
-without taxes, free tier, spot's discount,
-requests and transfers (cents at this size). A price that is not known is never guessed.
+without taxes, free tier, spot's discount, requests and transfers (cents at this size). A price that is not known is
+never guessed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from importlib.resources import files
 from typing import Literal
 
 from kennel.cloud.tuning import trial_count
-from kennel.comparison.costs import OWN_DISK, Book, Market, Offer, Source
+from kennel.comparison.costs import HOURS_A_MONTH, OWN_DISK, Book, Market, Offer, Source
 from kennel.settings import Settings, Training
 
-HOURS_A_MONTH = 730
 UNKNOWN = "unknown"
 TRAININGS = ("instances", "ec2", "spot", "volume_gb_month", "gp3_gb_month", "ipv4_hour")
 """The prices that a training is reckoned by."""
@@ -58,6 +57,21 @@ class Prices:
         if found is None:
             return None
         return (found.instances if instance_type.startswith("ml.") else found.ec2).get(instance_type)
+
+    def job(self, region: str, instance_type: str, volume_gb: int) -> float | None:
+        """USD for an hour of one instance of a training job, with its volume; None where something is not known."""
+        found = self.regions.get(region)
+        own = instance_type.removeprefix("ml.").startswith(OWN_DISK)
+        volume = 0.0 if own else _an_hour(volume_gb, found.volume_gb_month if found else None)
+        return _plus(self.hourly(region, instance_type), volume)
+
+    def machine(self, region: str, instance_type: str, volume_gb: int) -> float | None:
+        """USD for an hour of a machine by hand, with its disk and its public address; None where something is not
+        known."""
+        found = self.regions.get(region)
+        if found is None:
+            return None
+        return _sum([self.hourly(region, instance_type), _an_hour(volume_gb, found.gp3_gb_month), found.ipv4_hour])
 
     def book(self) -> Book:
         """What a training costs by either way, everywhere."""
@@ -195,15 +209,9 @@ class _Work:
 
     def _hourly(self) -> float | None:
         """All instances of one job, their volumes included."""
-        training, region = self.settings.training, self.prices.regions.get(self.settings.region)
-        instance = self.prices.hourly(self.settings.region, training.instance_type)
-        if instance is None or region is None:
-            return None
-        if training.instance_type.removeprefix("ml.").startswith(OWN_DISK):
-            return training.instances * instance
-        if region.volume_gb_month is None:
-            return None
-        return training.instances * (instance + training.volume_gb * region.volume_gb_month / HOURS_A_MONTH)
+        training = self.settings.training
+        one = self.prices.job(self.settings.region, training.instance_type, training.volume_gb)
+        return None if one is None else training.instances * one
 
 
 def _endpoint(settings: Settings, prices: Prices) -> Line:
@@ -258,6 +266,10 @@ def _from_to(least: float | None, most: float | None) -> str:
     if least is None or most is None:
         return UNKNOWN
     return usd(least) if least == most else f"{usd(least).removesuffix(' USD')}–{usd(most)}"
+
+
+def _an_hour(size_gb: int, gb_month: float | None) -> float | None:
+    return None if gb_month is None else size_gb * gb_month / HOURS_A_MONTH
 
 
 def _plus(one: float | None, other: float | None) -> float | None:

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 from kennel import hyperparameters
 from kennel.comparison.recorded import Recorded
+from kennel.contract import without_sagemakers
 from kennel.errors import SettingError
-
-TOOLKIT = "sagemaker_"
-"""Hyperparameters of SageMaker's own toolkit, which no training sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ def weights_of(run: Recorded) -> str:
 
 def hyperparameters_of(run: Recorded) -> dict[str, str]:
     """All, defaults written out; as they are told where this version does not know them."""
-    told = {name: value for name, value in run.hyperparameters.items() if not name.startswith(TOOLKIT)}
+    told = without_sagemakers(run.hyperparameters)
     try:
         return {name: str(value) for name, value in hyperparameters.parse(told).model_dump().items()}
     except SettingError:

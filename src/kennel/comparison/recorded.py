@@ -20,6 +20,7 @@ LARGEST = 4 << 20
 POINTS = 300
 """Of a series of utilisation: more no page shows."""
 
+# Shown on terminals and pages: nothing in them may move a cursor.
 Word = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 Text = Annotated[str, Field(max_length=2048, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -6,7 +6,6 @@ work. On AWS they run at once; on the local AWS one after the other, since they 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,7 +16,6 @@ from kennel.cloud.instance_requests import LAST_MINUTES, InstancePlan
 from kennel.cloud.prices import Estimate, Line, Prices
 from kennel.cloud.session import Cloud
 from kennel.cloud.training import TrainingPlan, start
-from kennel.comparison.costs import HOURS_A_MONTH, OWN_DISK
 from kennel.errors import KennelError, Stopped
 from kennel.hyperparameters import parse
 from kennel.settings import Settings
@@ -133,15 +131,11 @@ def estimate(settings: Settings, side: Literal["aws", "local"], prices: Prices) 
     if side == "local":
         return Estimate((Line("everything", "on this machine"),), ("local: nothing is billed",), prices.as_of)
     job, hand = settings.training, settings.ec2
-    region = prices.regions.get(settings.region)
-    disk = _an_hour(hand.volume_gb, region.gp3_gb_month if region else None)
-    own = job.instance_type.removeprefix("ml.").startswith(OWN_DISK)
-    volume = 0.0 if own else _an_hour(job.volume_gb, region.volume_gb_month if region else None)
-    machine = (prices.hourly(settings.region, hand.instance_type), disk, region.ipv4_hour if region else None)
-    managed = (prices.hourly(settings.region, job.instance_type), volume)
+    managed = prices.job(settings.region, job.instance_type, job.volume_gb)
+    machine = prices.machine(settings.region, hand.instance_type, hand.volume_gb)
     rows = (
-        ("training job", job.instance_type, job.max_runtime_s, _sum(managed)),
-        ("by hand", hand.instance_type, hand.max_runtime_s + LAST_MINUTES * 60, _sum(machine)),
+        ("training job", job.instance_type, job.max_runtime_s, managed),
+        ("by hand", hand.instance_type, hand.max_runtime_s + LAST_MINUTES * 60, machine),
     )
     lines = [
         Line(what, f"{kind}, {limit / 60:g} min at most", None, None if price is None else price * limit / 3600)
@@ -151,16 +145,6 @@ def estimate(settings: Settings, side: Literal["aws", "local"], prices: Prices) 
     if hand.spot:
         notes.append("nor: a machine that EC2 takes back is launched again, each with a time limit of its own")
     return Estimate(tuple(lines), tuple(notes), prices.as_of)
-
-
-def _an_hour(size_gb: int, gb_month: float | None) -> float | None:
-    return None if gb_month is None else size_gb * gb_month / HOURS_A_MONTH
-
-
-def _sum(amounts: Iterable[float | None]) -> float | None:
-    """None where one is not known."""
-    known = list(amounts)
-    return None if None in known else sum(each or 0.0 for each in known)
 
 
 def _line(told: ByHand) -> str:
