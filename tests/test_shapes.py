@@ -162,7 +162,8 @@ def test_patterns_are_javas(pattern: str, value: str, good: bool) -> None:
     assert matches(pattern, value) is good
 
 
-def test_every_pattern_of_every_service_we_use_can_be_read(recwarn: pytest.WarningsRecorder) -> None:
+@pytest.mark.filterwarnings("error::FutureWarning")  # Python's, of what may mean something else one day
+def test_every_pattern_of_every_service_we_use_can_be_read() -> None:
     from kennel.aws.shapes import _compiled
 
     patterns = {
@@ -172,8 +173,7 @@ def test_every_pattern_of_every_service_we_use_can_be_read(recwarn: pytest.Warni
         if "pattern" in shape
     }
     assert len(patterns) > 300
-    assert [each for each in patterns if _compiled(each, True) is None] == []
-    assert not recwarn.list
+    assert [each for each in patterns if _compiled.__wrapped__(each, True) is None] == []
 
 
 def newest_model(service: str) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
@@ -237,9 +236,7 @@ def _compiled(pattern: str, ascii_only: bool) -> re.Pattern[str] | None:
     """ascii_only: for values that are; so most never need the table of all characters."""
     limit = 0x80 if ascii_only else sys.maxunicode + 1
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            return re.compile(_in_python(pattern, limit), re.ASCII)
+        return re.compile(_in_python(pattern, limit), re.ASCII)
     except (re.error, LookupError):
         return None
 
