@@ -18,7 +18,7 @@ from botocore.awsrequest import AWSResponse
 from urllib3 import HTTPResponse
 
 from fixtures_moto import moto_server
-from kennel.cloud import endpoint, registry, training, transfers, tuning
+from kennel.cloud import endpoint, on_engine, registry, training, transfers, tuning
 from kennel.cloud.bucket import ensure_bucket
 from kennel.cloud.endpoint import EndpointPlan
 from kennel.cloud.session import Cloud, connect
@@ -395,10 +395,19 @@ class TestImages:
 
     def test_the_local_one_goes_by_tag_and_needs_no_repository(self, local: Cloud, push: Callable[[str], str]) -> None:
         base = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com"
-        assert registry.image_uri(local, "kennel-serving") == f"{base}/kennel-serving"
+        assert registry.image_uri(local, "kennel-nowhere") == f"{base}/kennel-nowhere"
         assert registry.image_uri(local, "kennel-serving:1a2b") == f"{base}/kennel-serving:1a2b"
         push("1a2b")
         assert registry.image_uri(local, "kennel-training") == f"{base}/kennel-training:1a2b"
+
+    def test_what_no_repository_has_is_told_by_the_tag_it_has_on_the_engine(
+        self, local: Cloud, training_image: str
+    ) -> None:
+        repository = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/{training_image.split(':')[0]}"
+        told = registry.image_uri(local, training_image.split(":")[0])
+        assert told.startswith(f"{repository}:")
+        assert on_engine.id_of(told) == on_engine.id_of(repository) == on_engine.id_if_known(local, told)
+        assert on_engine.id_if_known(local, f"{repository}-nowhere") == ""
 
 
 def left_behind(cloud: Cloud, job: str) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kennel.cloud import names
+from kennel.cloud import names, on_engine
 from kennel.cloud.instance_requests import InstancePlan, has_gpu
 from kennel.cloud.registry import image_uri
 from kennel.cloud.session import Cloud
@@ -45,7 +45,7 @@ def like(cloud: Cloud, job: str) -> Given:
         raise KennelError(f"{job} has no channel {missing[0]}", "Name a training job of kennel's")
     image = str(found["AlgorithmSpecification"]["TrainingImage"])
     return Given(
-        _on_engine(cloud, image),
+        _for_machine(cloud, image),
         {split: channels[split] for split in SPLITS},
         channels.get("weights", "auto"),
         without_sagemakers(found.get("HyperParameters", {})),
@@ -60,7 +60,7 @@ def named(cloud: Cloud, data: str, weights: str, hyperparameters: Mapping[str, s
         S3Uri.parse(weights)
     splits = {split: f"{data.rstrip('/')}/{split}/" for split in SPLITS}
     whole = "@" in image or image.startswith("sha256:")
-    uri = image if whole else _on_engine(cloud, image_uri(cloud, image or cloud.settings.images.training))
+    uri = image if whole else _for_machine(cloud, image_uri(cloud, image or cloud.settings.images.training))
     return Given(uri, splits, weights, dict(hyperparameters))
 
 
@@ -95,13 +95,6 @@ def plan_of(cloud: Cloud, given: Given, run: str = "") -> InstancePlan:
     )
 
 
-def _on_engine(cloud: Cloud, image: str) -> str:
+def _for_machine(cloud: Cloud, image: str) -> str:
     """On the local side there need be no registry: then the image is named by the engine's own id."""
-    if cloud.side == "aws" or "@" in image:
-        return image
-    from kennel.containers import Engine
-
-    found = Engine().find(image)
-    if found is None:
-        raise KennelError(f"there is no image {image} on the Docker engine", "Build it: scripts/build_push.sh training")
-    return found
+    return image if cloud.side == "aws" or "@" in image else on_engine.id_of(image)

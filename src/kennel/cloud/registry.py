@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kennel.cloud import on_engine
 from kennel.cloud.session import Cloud, code_of, told
 from kennel.errors import KennelError, SettingError
 
@@ -24,8 +25,8 @@ def image_uri(cloud: Cloud, image: str) -> str:
     """`ACCOUNT.dkr.ecr.REGION.amazonaws.com/kennel-training@sha256:…` of repository[:tag]; without a tag, the newest.
 
     A digest, since a tag could move between a job and its repetition. The local AWS need not have the repository: where
-    there is no registry, its runner looks on this machine's engine, for the newest of the repository where no tag is
-    told. Raises KennelError where the image is missing.
+    there is no registry, its runner looks on this machine's engine, where no tag is told for the newest of now. Raises
+    KennelError where the image is missing.
     """
     repository, tag = _parted(image)
     if cloud.side == "local" and (host := cloud.settings.local.registry):
@@ -34,7 +35,7 @@ def image_uri(cloud: Cloud, image: str) -> str:
     found = _find(cloud, repository, tag)
     if cloud.side == "local":
         tags = [tag] if tag else sorted((found or {}).get("imageTags", []))
-        return f"{base}:{tags[0]}" if tags else base
+        return f"{base}:{tags[0]}" if tags else on_engine.tagged(cloud, base)
     if found is None:
         kind = "serving" if repository.endswith("serving") else "training"
         remedy = f"Build and push it: scripts/build_push.sh {kind} --push --region {cloud.region}"

@@ -61,7 +61,6 @@ class BothWays(Story):
         plan = self._plan(name, given)
         return replace(
             plan,
-            image=_by_tag(self._cloud, plan.image),
             machines=settings.training.model_copy(update={"instances": 1}),
             checkpoints=str(self._uri(names.CHECKPOINTS, name)),
             debugging=Debugging(settings.debugger, self._cloud.region, steps, tensors=False),
@@ -102,16 +101,6 @@ class BothWays(Story):
         """One machine's work: it goes on from the checkpoints of the one before."""
         instance.launch(self._launcher, plan)
         return instance.wait(self._launcher, plan.run, lambda told: self._progress.say(_line(told)))
-
-
-def _by_tag(cloud: Cloud, image: str) -> str:
-    """On the local AWS an image need not have a tag, and is the newest then: in a minute that may be another."""
-    if cloud.side == "aws" or "@" in image or ":" in image.rpartition("/")[2]:
-        return image
-    from kennel.containers import Engine
-
-    tag = Engine().tag_of(image)
-    return f"{image}:{tag}" if tag else image
 
 
 def with_spot(settings: Settings) -> Settings:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from kennel.cloud import by_hand, instance, prices, recorded, storage, training
+from kennel.cloud import by_hand, instance, on_engine, prices, recorded, storage, training
 from kennel.cloud.downloads import receive
 from kennel.cloud.session import Cloud
 from kennel.cloud.storage import S3Uri
@@ -56,7 +54,7 @@ def of_job(cloud: Cloud, name: str, folder: Path, progress: Progress) -> Found:
         raise KennelError(f"there is no training job {name}", "See which there are: kennel status")
     with records.bounded("a training job that can be compared"):
         run = recorded.of_job(job, cloud.side, cloud.region)
-    run = run.model_copy(update={"image_digest": run.image_digest or _on_engine(cloud, run.image)})
+    run = run.model_copy(update={"image_digest": run.image_digest or on_engine.id_if_known(cloud, run.image)})
     profile = str(job.get("ProfilerConfig", {}).get("S3OutputPath", "")).rstrip("/")
     series = S3Uri.parse(f"{profile}/{name}/profiler-output/") if profile else None
     artifact = job.get("ModelArtifacts", {}).get("S3ModelArtifacts", "")
@@ -69,7 +67,7 @@ def of_run(cloud: Cloud, name: str, folder: Path, progress: Progress) -> Found:
     told = instance.status(cloud, name)
     with records.bounded("a run that can be compared"):
         run = recorded.of_run(told, cloud.side, cloud.region, asked.volume_gb, asked.max_runtime_s)
-    run = run.model_copy(update={"image_digest": run.image_digest or _on_engine(cloud, run.image)})
+    run = run.model_copy(update={"image_digest": run.image_digest or on_engine.id_if_known(cloud, run.image)})
     return _with(cloud, run, place / by_hand.ARTIFACT, place / f"{by_hand.OUTPUT}profiler/", folder, progress)
 
 
@@ -141,16 +139,3 @@ def _busy(cloud: Cloud, run: Recorded, series: S3Uri, folder: Path, progress: Pr
         return run
     with records.bounded("a profile that can be compared"):
         return run.model_copy(update={"utilisation": used(read_profile(folder))})
-
-
-def _on_engine(cloud: Cloud, image: str) -> str:
-    """On the local side, the id by which this machine's engine knows an image that was named by a tag; "" where there
-    is no engine, or no such image, or jobs are no containers."""
-    if cloud.side != "local" or cloud.settings.local.runner == "process" or not image:
-        return ""
-    from kennel.containers import Engine, EngineError
-
-    with suppress(EngineError):
-        found: Any = Engine().find(image)
-        return found if isinstance(found, str) and recorded.digest_of(found) else ""
-    return ""
