@@ -216,6 +216,8 @@ def test_two_that_were_not_given_the_same_are_refused_unless_wanted(tmp_path: Pa
         (["show", "missing.json"], "cannot be read"),
         (["show", "bad.json"], "this is not a comparison"),
         (["a", "b", "--data", "."], "--data makes both itself"),
+        (["a", "b", "--spot"], "are for what is trained now"),
+        (["a", "b", "--keep"], "are for what is trained now"),
         (["a", "b"], "no local AWS is running"),
     ],
 )

@@ -26,7 +26,7 @@ from kennel.cloud.storage import S3Uri, download, exists, upload_file, upload_fo
 from kennel.cloud.training import Channel, TrainingPlan
 from kennel.cloud.tuning import TuningPlan
 from kennel.errors import DataError, KennelError, ServerError, Stopped
-from kennel.progress import Advance, Progress
+from kennel.progress import Advance, Progress, Unit
 from kennel.settings import Settings, Training, Tuning
 
 KEYS = ("AKIAKENNEL", "secret")
@@ -118,7 +118,7 @@ class Counting:
         self.done = 0
 
     @contextmanager
-    def step(self, title: str, total: int | None) -> Iterator[Advance]:
+    def step(self, title: str, total: int | None, unit: Unit) -> Iterator[Advance]:
         self.total = total
 
         def advance(count: int) -> None:
@@ -249,7 +249,7 @@ class TestFolders:
 
         class Signal(Counting):
             @contextmanager
-            def step(self, title: str, total: int | None) -> Iterator[Advance]:
+            def step(self, title: str, total: int | None, unit: Unit) -> Iterator[Advance]:
                 def advance(count: int) -> None:
                     raise Stopped(15)
 

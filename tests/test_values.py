@@ -115,3 +115,10 @@ def test_progress_remembers_each_steps_seconds_and_tells_tenths() -> None:
     assert progress.seconds == {"features": 3.0, "write": 1.5}
     assert lines.count("features: 10 of 20") == 1
     assert len([line for line in lines if line.startswith("features: ")]) == 11
+
+
+def test_bytes_are_told_in_megabytes() -> None:
+    lines: list[str] = []
+    with Progress(Printer(lines.append)).step("upload", 24_000_000, "bytes") as advance:
+        advance(3_100_000)
+    assert "upload: 3.1 of 24.0 MB" in lines

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Literal, Protocol
 
 Advance = Callable[[int], None]
 """Told how many units are done since it was last told."""
+Unit = Literal["things", "bytes"]
 
 
 class Watcher(Protocol):
     """Shows steps to somebody."""
 
-    def step(self, title: str, total: int | None) -> AbstractContextManager[Advance]:
+    def step(self, title: str, total: int | None, unit: Unit) -> AbstractContextManager[Advance]:
         """One step of the work; total: units, None when they cannot be counted."""
 
     def say(self, line: str) -> None:
@@ -29,14 +30,14 @@ class Progress:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def step(self, title: str, total: int | None = None) -> Iterator[Advance]:
+    def step(self, title: str, total: int | None = None, unit: Unit = "things") -> Iterator[Advance]:
         """Do one step: `with progress.step("features", 8500) as advance: … advance(1)`."""
         started = self._clock()
         try:
             if self._watcher is None:
                 yield lambda count: None
             else:
-                with self._watcher.step(title, total) as advance:
+                with self._watcher.step(title, total, unit) as advance:
                     yield advance
         finally:
             self.seconds[title] = self.seconds.get(title, 0.0) + self._clock() - started
@@ -56,7 +57,7 @@ class Printer:
         self._write(line)
 
     @contextmanager
-    def step(self, title: str, total: int | None) -> Iterator[Advance]:
+    def step(self, title: str, total: int | None, unit: Unit) -> Iterator[Advance]:
         started, done, told = time.monotonic(), 0, 0
 
         def advance(count: int) -> None:
@@ -64,8 +65,14 @@ class Printer:
             done += count
             if total and done * 10 // total > told:
                 told = done * 10 // total
-                self._write(f"{title}: {done} of {total}")
+                self._write(f"{title}: {_amount(done, total, unit)}")
 
         self._write(f"{title} …")
         yield advance
         self._write(f"{title}: done in {time.monotonic() - started:.1f} s")
+
+
+def _amount(done: int, total: int, unit: Unit) -> str:
+    if unit == "bytes":
+        return f"{done / 1e6:.1f} of {total / 1e6:.1f} MB"
+    return f"{done} of {total}"

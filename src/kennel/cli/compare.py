@@ -91,6 +91,8 @@ def _found(what: list[str], data: Path | None, asked: _Asked) -> Comparison:
         if what:
             raise SettingError("--data makes both itself", "Leave the names away, or --data")
         return _from_nothing(data, asked)
+    if asked.spot or asked.keep:
+        raise SettingError("--spot and --keep are for what is trained now", "Leave them away, or say --data")
     if len(what) != 2:
         raise SettingError(
             "a comparison needs two", "Name a training job and a run by hand, or: show comparison.json; or say --data"

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     SpinnerColumn,
     TextColumn,
@@ -21,7 +22,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from kennel.errors import KennelError
-from kennel.progress import Advance, Printer, Progress
+from kennel.progress import Advance, Printer, Progress, Unit
 
 out = Console(soft_wrap=True, markup=False)
 err = Console(stderr=True, soft_wrap=True, markup=False)
@@ -66,12 +67,12 @@ class Terminal:
             console.print(line, style="dim")
 
     @contextmanager
-    def step(self, title: str, total: int | None) -> Iterator[Advance]:
+    def step(self, title: str, total: int | None, unit: Unit) -> Iterator[Advance]:
         columns = [
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description:<28}"),
             BarColumn(bar_width=30),
-            *([MofNCompleteColumn()] if total else []),
+            *([DownloadColumn() if unit == "bytes" else MofNCompleteColumn()] if total else []),
             TimeElapsedColumn(),
             *([TimeRemainingColumn(elapsed_when_finished=False)] if total else []),
         ]

@@ -23,7 +23,6 @@ app = typer.Typer(
 )
 
 SHOWN = 10
-MEGABYTE = 10**6
 
 
 @app.command(epilog="Examples: kennel data fetch ~/dogImages · kennel data fetch ~/dogImages --from dogImages.zip")
@@ -108,7 +107,7 @@ def draw(
 
 
 class Steps:
-    """From `fetch`'s (step, bytes done, bytes in all) to one progress step after another, counted in megabytes."""
+    """From `fetch`'s (step, bytes done, bytes in all) to one progress step after another."""
 
     def __init__(self, work: Progress, stack: ExitStack) -> None:
         self._work, self._stack = work, stack
@@ -118,10 +117,10 @@ class Steps:
     def __call__(self, step: str, done: int, total: int) -> None:
         if step != self._step:
             self._stack.close()
-            self._advance = self._stack.enter_context(self._work.step(f"{step} (MB)", total // MEGABYTE or None))
+            self._advance = self._stack.enter_context(self._work.step(step, total or None, "bytes"))
             self._step, self._done = step, 0
-        self._advance(done // MEGABYTE - self._done)
-        self._done = done // MEGABYTE
+        self._advance(done - self._done)
+        self._done = done
 
 
 def _print_census(found: Census) -> None:

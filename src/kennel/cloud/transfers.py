@@ -39,7 +39,7 @@ def send(cloud: Cloud, files: Sequence[Upload], there: Mapping[str, Any], progre
     from boto3.s3.transfer import ProgressCallbackInvoker, create_transfer_manager
 
     with (
-        progress.step(title, sum(each.size for each in files)) as advance,
+        progress.step(title, sum(each.size for each in files), "bytes") as advance,
         threads(REQUESTS) as pool,
         create_transfer_manager(cloud.client("s3"), options()) as manager,
     ):
