@@ -30,7 +30,8 @@ from kennel.pictures.drawings import draw_set
 from kennel.settings import parse
 from kennel.weights.sources import pretrained
 from kennel.workflow import record
-from kennel.workflow.story import Stage, Story, Summary
+from kennel.workflow.stage import Stage, Summary
+from kennel.workflow.story import Story
 
 
 def ours(data: Path, trials: int, epochs: int, folder: Path) -> Summary:

@@ -132,7 +132,7 @@ def _compared(ways: Ways, job: str, run: str, others: list[Recorded], asked: _As
 def _from_nothing(data: Path, asked: _Asked) -> Comparison:
     """Both trained, then compared. Raises KennelError; Stopped passes through."""
     from kennel.workflow import both_ways, record
-    from kennel.workflow.story import Stage
+    from kennel.workflow.stage import Stage
 
     settings = settings_of.load(asked.settings_file)
     settings = both_ways.with_spot(settings) if asked.spot else settings

@@ -21,7 +21,7 @@ from kennel.settings import Settings
 if TYPE_CHECKING:
     from kennel.cloud.prices import Estimate
     from kennel.cloud.session import Cloud
-    from kennel.workflow.story import Summary
+    from kennel.workflow.stage import Summary
 
 EPILOG = """Examples: kennel run · kennel run --data ~/dogImages --jobs 20 · kennel run --on aws --data ~/dogImages ·
 kennel run --on aws --resume · kennel run --until tune"""
@@ -51,7 +51,8 @@ def run(
     Nothing that costs money starts before its estimate was shown and agreed to. Ended at any moment, --resume goes on.
     """
     from kennel.workflow import record
-    from kennel.workflow.story import Stage, Story
+    from kennel.workflow.stage import Stage
+    from kennel.workflow.story import Story
 
     settings = settings_of.load(settings_file)
     before = record.resumed(out_folder, on) if resume else None

@@ -20,7 +20,8 @@ from kennel.errors import KennelError, Stopped
 from kennel.hyperparameters import parse
 from kennel.settings import Settings
 from kennel.workflow.record import BOTH
-from kennel.workflow.story import Stage, Story
+from kennel.workflow.stage import Stage
+from kennel.workflow.story import Story
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ from kennel.pictures.drawings import BREEDS, draw_set
 from kennel.progress import Progress
 from kennel.settings import Settings
 from kennel.workflow.record import new
-from kennel.workflow.story import Stage, Story
+from kennel.workflow.stage import Stage
+from kennel.workflow.story import Story
 
 FEW = {"train": 3, "valid": 2, "test": 2}
 
