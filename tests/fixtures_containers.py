@@ -124,6 +124,10 @@ class Container:
             return listened, time.time()
         raise AssertionError(f"no answer within {seconds} s: {self.logs()}")
 
+    def compiled(self) -> list[str]:
+        """The bytecode that it had to make at its start: of what containers/warm.py does not use."""
+        return [line for line in self.engine.docker("diff", self.name).stdout.splitlines() if line.endswith(".pyc")]
+
     def stop(self, seconds: int = 30) -> tuple[int, float]:
         """`docker stop`: the exit code, and how long it took."""
         started = time.monotonic()

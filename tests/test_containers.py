@@ -34,6 +34,8 @@ ALONE = ["--network", "none", *(part for name in os.environ if name.startswith("
 """No network; and where this machine chooses OpenBLAS's kernels, the container has to use the same: they differ in the
 last bit of the scores on record (1e-7), in nothing else."""
 LONG = {"epochs": "25", "batch_size": "1", "seed": "3"}
+FEW_MODULES = 40
+"""That a container may compile at its start; torch's compiler alone, which an optimizer imports, has 800."""
 DISTANCE = 0.02
 """Between a score of the container and of the host; see kennel.artifact for the same bound."""
 
@@ -203,6 +205,7 @@ class TestTraining:
         tell(f"training: docker stop {seconds:.1f} s")
         assert (code, seconds < 20) == (143, True), (code, seconds)
         assert "stopped by SIGTERM" in container.logs()
+        assert len(container.compiled()) < FEW_MODULES
         assert list((stopped.root / "checkpoints").glob("*.safetensors"))
         assert not (stopped.root / "model" / artifact.CARD).exists()
 
@@ -275,6 +278,7 @@ class TestServing:
         tell(f"serving: docker stop {seconds:.1f} s")
         assert (code, seconds < 10) == (0, True), (code, seconds)
         assert "Traceback" not in container.logs()
+        assert len(container.compiled()) < FEW_MODULES
 
     def test_any_user_and_a_read_only_system_will_do(
         self, engine: Engine, serving_image: str, job: Job, photo: bytes
