@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,20 +51,19 @@ esac
 
 @dataclass(frozen=True)
 class ByHandAt:
-    """Where runs by hand happen: the environment of their processes, the bucket's client, an image."""
+    """Where runs by hand happen: the environment of their processes, the bucket's client, an image; where pictures come
+    from and where each run's folder goes: in the bucket, or on this machine, which spares the AWS command line."""
 
     environment: Mapping[str, str]
     s3: Any
     work: Path
     image: str
+    data: str = f"s3://{BUCKET}/kennel/data/dogs"
+    out: str = f"s3://{BUCKET}/kennel/ec2"
 
-    @property
-    def out(self) -> str:
-        return f"s3://{BUCKET}/kennel/ec2"
-
-    def command(self, run: str, *arguments: str, data: str = f"s3://{BUCKET}/kennel/data/dogs") -> list[str]:
-        given = ["--run", run, "--out", f"{self.out}/{run}", "--data", data, "--no-gpu", "--disk-gb", "0", *arguments]
-        return ["bash", str(TRAIN), *([] if "--image" in arguments else ["--image", self.image]), *given]
+    def command(self, run: str, *arguments: str, data: str = "") -> list[str]:
+        given = ["--run", run, "--out", f"{self.out}/{run}", "--data", data or self.data, "--no-gpu", "--disk-gb", "0"]
+        return ["bash", str(TRAIN), *([] if "--image" in arguments else ["--image", self.image]), *given, *arguments]
 
     def train(self, run: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """train.sh to its end."""
@@ -83,15 +82,23 @@ class ByHandAt:
                 return process
         raise AssertionError("".join(said))
 
+    def content(self, run: str, name: str) -> bytes:
+        """Of a file that the run left."""
+        if not self.out.startswith("s3:"):
+            return Path(self.out, run, name).read_bytes()
+        found: bytes = self.s3.get_object(Bucket=BUCKET, Key=f"kennel/ec2/{run}/{name}")["Body"].read()
+        return found
+
     def status(self, run: str) -> ByHand:
-        """As it lies in the bucket."""
-        return by_hand.parse(self.s3.get_object(Bucket=BUCKET, Key=f"kennel/ec2/{run}/status.json")["Body"].read())
+        return by_hand.parse(self.content(run, "status.json"))
 
     def log(self, run: str) -> str:
-        content: bytes = self.s3.get_object(Bucket=BUCKET, Key=f"kennel/ec2/{run}/log.txt")["Body"].read()
-        return content.decode(errors="replace")
+        return self.content(run, "log.txt").decode(errors="replace")
 
     def left(self, run: str) -> list[str]:
+        if not self.out.startswith("s3:"):
+            folder = Path(self.out, run)
+            return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         prefix = f"kennel/ec2/{run}/"
         found = self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
         return [each["Key"].removeprefix(prefix) for each in found]
@@ -187,3 +194,13 @@ def at(stub_image: str, metadata: Metadata, tmp_path_factory: pytest.TempPathFac
     s3.put_object(Bucket=BUCKET, Key="kennel/weights/1a2b/resnet50.safetensors", Body=b"weights")
     yield ByHandAt(environment, s3, work, stub_image)
     stop(home)
+
+
+@pytest.fixture(scope="module")
+def here(at: ByHandAt, tmp_path_factory: pytest.TempPathFactory) -> ByHandAt:
+    """The same with pictures and results in folders of this machine."""
+    folder = tmp_path_factory.mktemp("here")
+    for split in ("train", "valid", "test"):
+        (folder / "dogs" / split / "016.Beagle").mkdir(parents=True)
+        (folder / "dogs" / split / "016.Beagle/1.jpg").write_bytes(b"a dog")
+    return replace(at, data=str(folder / "dogs"), out=str(folder / "ec2"))

@@ -48,11 +48,11 @@ class TestARun:
         assert (at.work / "whole/out/output/report.html").read_text().split() == ["test", "train", "valid"]
         assert not running(engine, "whole")
 
-    def test_that_is_done_is_not_done_again(self, at: ByHandAt) -> None:
-        assert at.train("twice").returncode == 0
-        before = at.status("twice")
-        done = at.train("twice")
-        assert (done.returncode, at.status("twice")) == (0, before)
+    def test_that_is_done_is_not_done_again(self, here: ByHandAt) -> None:
+        assert here.train("twice").returncode == 0
+        before = here.status("twice")
+        done = here.train("twice")
+        assert (done.returncode, here.status("twice")) == (0, before)
         assert "done already" in done.stderr
 
     def test_works_with_folders_too(self, at: ByHandAt, tmp_path: Path) -> None:
@@ -69,10 +69,10 @@ class TestARun:
         assert sorted(each.name for each in out.iterdir()) == ["log.txt", "model.tar.gz", "output", "status.json"]
         assert "--profile" in (at.work / "folders/out/model/model.json").read_text()
 
-    def test_tells_the_machine_by_its_metadata_service(self, at: ByHandAt, metadata: Metadata) -> None:
-        environment = {**at.environment, "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.url}
-        assert subprocess.run(at.command("where"), env=environment, capture_output=True).returncode == 0
-        machine = at.status("where").machine
+    def test_tells_the_machine_by_its_metadata_service(self, here: ByHandAt, metadata: Metadata) -> None:
+        environment = {**here.environment, "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.url}
+        assert subprocess.run(here.command("where"), env=environment, capture_output=True).returncode == 0
+        machine = here.status("where").machine
         assert (machine.instance_id, machine.zone, machine.spot) == ("i-0123456789abcdef0", "us-east-1a", True)
         assert str(machine.launched) == "2026-11-28 17:00:00+00:00"
 
@@ -80,19 +80,20 @@ class TestARun:
 class TestAnInterruption:
     @pytest.mark.parametrize("how", ["signal", "time limit"])
     def test_leaves_checkpoints_from_which_the_same_command_goes_on(
-        self, at: ByHandAt, engine: Engine, how: str
+        self, at: ByHandAt, here: ByHandAt, engine: Engine, how: str
     ) -> None:
+        at = at if how == "signal" else here
         run = f"stopped-{how.replace(' ', '-')}"
         if how == "signal":
             code = ended(at.begun(run, "--set", "seed=2"), TERM)
         else:
-            code = at.train(run, "--set", "seed=2", "--max-seconds", "15").returncode
+            code = at.train(run, "--set", "seed=2", "--max-seconds", "8").returncode
         found = at.status(run)
         assert (code, found.state, found.phase) == (143, "Stopped", "train")
-        assert found.reason.startswith("asked to stop" if how == "signal" else "time limit: 15 s")
+        assert found.reason.startswith("asked to stop" if how == "signal" else "time limit: 8 s")
         assert "checkpoints/n" in at.left(run)
         assert not running(engine, run)
-        kept = at.s3.get_object(Bucket=BUCKET, Key=f"kennel/ec2/{run}/checkpoints/n")["Body"].read().decode().strip()
+        kept = at.content(run, "checkpoints/n").decode().strip()
 
         subprocess.run(["rm", "-rf", str(at.work / run)], check=True)  # another machine
         done = at.train(run)
@@ -107,24 +108,24 @@ class TestAnInterruption:
         process = at.begun("early", until="kennel: data")
         assert ended(process, TERM) in (143, 0)
 
-    def test_of_the_script_itself_leaves_a_lock_that_is_nobodys(self, at: ByHandAt, engine: Engine) -> None:
-        process = at.begun("killed", "--set", "seed=2")
-        refused = at.train("killed")
+    def test_of_the_script_itself_leaves_a_lock_that_is_nobodys(self, here: ByHandAt, engine: Engine) -> None:
+        process = here.begun("killed", "--set", "seed=2")
+        refused = here.train("killed")
         assert refused.returncode == 2
         assert "is being trained here already" in refused.stderr
         ended(process, KILL)
         assert running(engine, "killed")
-        assert at.train("killed").returncode == 0
-        assert at.status("killed").attempt == 2
+        assert here.train("killed").returncode == 0
+        assert here.status("killed").attempt == 2
 
-    def test_by_docker_itself_is_no_failure(self, at: ByHandAt, engine: Engine) -> None:
+    def test_by_docker_itself_is_no_failure(self, here: ByHandAt, engine: Engine) -> None:
         """Which ends its containers when the machine goes down, before anybody else is told."""
-        process = at.begun("downed", "--set", "seed=2")
+        process = here.begun("downed", "--set", "seed=2")
         engine.docker("stop", "downed")
         assert ended(process) == 143
-        found = at.status("downed")
+        found = here.status("downed")
         assert (found.state, found.phase, found.reason[:13]) == ("Stopped", "train", "asked to stop")
-        assert "checkpoints/n" in at.left("downed")
+        assert "checkpoints/n" in here.left("downed")
 
 
 class TestAFailure:
@@ -140,17 +141,17 @@ class TestAFailure:
         assert not (at.work / run / "lock").exists()
         return found.reason
 
-    def test_of_the_training_is_told_in_its_own_words_whatever_they_are(self, at: ByHandAt, engine: Engine) -> None:
-        reason = self.failed(at, "fails", "train", "--set", "seed=1")
+    def test_of_the_training_is_told_in_its_own_words_whatever_they_are(self, here: ByHandAt, engine: Engine) -> None:
+        reason = self.failed(here, "fails", "train", "--set", "seed=1")
         assert reason == 'the training failed: hyperparameter "seed" = \\1 [2J: no. Change its value'
         assert not running(engine, "fails")
 
-    def test_of_an_image_that_is_too_old_is_told_without_the_box_around_it(self, at: ByHandAt) -> None:
+    def test_of_an_image_that_is_too_old_is_told_without_the_box_around_it(self, here: ByHandAt) -> None:
         reason = "the image's kennel does not take this: No such option: --profile"
-        assert self.failed(at, "old", "train", "--set", "seed=8").startswith(f"{reason}. Take an image")
+        assert self.failed(here, "old", "train", "--set", "seed=8").startswith(f"{reason}. Take an image")
 
-    def test_of_memory_is_told_as_such(self, at: ByHandAt) -> None:
-        assert self.failed(at, "memory", "train", "--set", "seed=4").startswith(
+    def test_of_memory_is_told_as_such(self, here: ByHandAt) -> None:
+        assert self.failed(here, "memory", "train", "--set", "seed=4").startswith(
             "the training was killed: out of memory"
         )
 
@@ -167,9 +168,9 @@ class TestAFailure:
         assert reason.endswith("ecr:BatchGetImage")
 
     @pytest.mark.parametrize("image", ["kennel-nowhere", ON_ENGINE, "somebody/kennel-training"])
-    def test_nothing_is_pulled_from_nobody_knows_where(self, at: ByHandAt, image: str) -> None:
+    def test_nothing_is_pulled_from_nobody_knows_where(self, here: ByHandAt, image: str) -> None:
         run = f"bare-{len(image)}"
-        assert self.failed(at, run, "pull", "--image", image) == (
+        assert self.failed(here, run, "pull", "--image", image) == (
             f"there is no image {image} on this engine. Build it, or name its registry"
         )
 
@@ -189,28 +190,28 @@ class TestAFailure:
         weights = f"s3://{BUCKET}/kennel/weights/none/"
         assert self.failed(at, "weights", "data", "--weights", weights).startswith(f"there are no weights at {weights}")
 
-    def test_too_small_a_disk_is_told_before_anything_is_fetched(self, at: ByHandAt) -> None:
-        assert "999999 are needed" in self.failed(at, "small", "check", "--disk-gb", "999999")
+    def test_too_small_a_disk_is_told_before_anything_is_fetched(self, here: ByHandAt) -> None:
+        assert "999999 are needed" in self.failed(here, "small", "check", "--disk-gb", "999999")
 
-    def test_a_disk_that_runs_full(self, at: ByHandAt, tmp_path: Path) -> None:
+    def test_a_disk_that_runs_full(self, here: ByHandAt, tmp_path: Path) -> None:
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", tmp_path], capture_output=True).returncode:
             pytest.skip("this user may mount nothing")
         try:
-            environment = {**at.environment, "KENNEL_WORK": str(tmp_path)}
+            environment = {**here.environment, "KENNEL_WORK": str(tmp_path)}
             done = subprocess.run(
-                at.command("full", "--set", "seed=3"), env=environment, capture_output=True, text=True
+                here.command("full", "--set", "seed=3"), env=environment, capture_output=True, text=True
             )
         finally:
             subprocess.run(["umount", "--lazy", tmp_path], check=True)
         assert done.returncode == 1
-        assert at.status("full").reason.startswith("the training failed: the disk is full. ")
+        assert here.status("full").reason.startswith("the training failed: the disk is full. ")
 
-    def test_no_gpu(self, at: ByHandAt) -> None:
-        command = [each for each in at.command("gpu") if each != "--no-gpu"]
-        done = subprocess.run(command, env={**at.environment, "PATH": f"{at.environment['PATH']}"}, capture_output=True)
+    def test_no_gpu(self, here: ByHandAt) -> None:
+        command = [each for each in here.command("gpu") if each != "--no-gpu"]
+        done = subprocess.run(command, env=here.environment, capture_output=True)
         if done.returncode == 0:
             pytest.skip("this machine has a GPU")
-        assert at.status("gpu").reason.startswith("no GPU answers nvidia-smi: ")
+        assert here.status("gpu").reason.startswith("no GPU answers nvidia-smi: ")
 
     def test_no_bucket_to_write_to(self, at: ByHandAt) -> None:
         done = at.train("nobucket", "--out", "s3://nobodys-bucket/x")
@@ -252,10 +253,10 @@ class TestOthers:
         found = sorted(each.name for each in (at.work / "links-out").rglob("*"))
         assert found == ["log.txt", "model.tar.gz", "output", "status.json", "there"]
 
-    def test_containers_of_the_same_name_are_left_alone(self, at: ByHandAt, engine: Engine) -> None:
-        engine.docker("run", "--detach", "--name", "taken", "--label", "kennel.run=taken", at.image, "sleep", "600")
+    def test_containers_of_the_same_name_are_left_alone(self, here: ByHandAt, engine: Engine) -> None:
+        engine.docker("run", "--detach", "--name", "taken", "--label", "kennel.run=taken", here.image, "sleep", "600")
         try:
-            done = at.train("taken")
+            done = here.train("taken")
             assert (done.returncode, bool(running(engine, "taken"))) == (1, True)
             assert "a container taken is there, which is not this one's" in done.stderr
         finally:
@@ -270,7 +271,7 @@ class TestOthers:
             done = subprocess.run(at.command("warned"), env=environment, capture_output=True, text=True)
             assert done.returncode == 0, (state, done.stderr)
 
-    def test_a_clock_that_is_set_back_leaves_a_status_that_can_be_read(self, at: ByHandAt, tmp_path: Path) -> None:
+    def test_a_clock_that_is_set_back_leaves_a_status_that_can_be_read(self, here: ByHandAt, tmp_path: Path) -> None:
         (tmp_path / "date").write_text(
             f"""#!/bin/sh
             [ "$1" = +%s%3N ] || exec /usr/bin/date "$@"
@@ -278,15 +279,15 @@ class TestOthers:
             """
         )
         (tmp_path / "date").chmod(0o755)
-        environment = {**at.environment, "PATH": f"{tmp_path}:{at.environment['PATH']}"}
-        done = subprocess.run(at.command("clock"), env=environment, capture_output=True, text=True)
+        environment = {**here.environment, "PATH": f"{tmp_path}:{here.environment['PATH']}"}
+        done = subprocess.run(here.command("clock"), env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        assert [each.seconds for each in at.status("clock").phases] == [0] * 6
+        assert [each.seconds for each in here.status("clock").phases] == [0] * 6
 
-    def test_a_lock_by_a_number_that_another_program_has_now_is_nobodys(self, at: ByHandAt) -> None:
-        (at.work / "rebooted/lock").mkdir(parents=True)
-        (at.work / "rebooted/lock/pid").write_text(f"{os.getpid()}\n")
-        assert at.train("rebooted", "--max-seconds", "0900").returncode == 0
+    def test_a_lock_by_a_number_that_another_program_has_now_is_nobodys(self, here: ByHandAt) -> None:
+        (here.work / "rebooted/lock").mkdir(parents=True)
+        (here.work / "rebooted/lock/pid").write_text(f"{os.getpid()}\n")
+        assert here.train("rebooted", "--max-seconds", "0900").returncode == 0
 
 
 class TestTheCommand:
