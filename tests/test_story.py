@@ -119,6 +119,9 @@ def test_a_comparison_that_was_interrupted_goes_on_by_the_same_command_and_one_t
     assert record.both(tmp_path, "aws", tmp_path / "dogs") == begun
     with pytest.raises(SettingError, match="both may still run"):
         record.both(tmp_path, "aws", tmp_path / "cats")
+    with pytest.raises(SettingError, match="on demand, of") as error:
+        record.both(tmp_path, "aws", tmp_path / "dogs", spot=True)
+    assert f"--data {tmp_path}/dogs --on aws;" in error.value.remedy
     assert record.read(tmp_path) is None, "kennel run takes nothing of it"
     record.end_both(tmp_path)
     assert record.both(tmp_path, "aws", tmp_path / "dogs").name != begun.name
