@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import threading
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
-from typing import Any
 
 from kennel.local.functions.limits import PAYLOAD
+from kennel.local.loopback import Handler, Loopback
 
 VERSION = "/2018-06-01/runtime"
 _RESULT = re.compile(rf"{VERSION}/invocation/([0-9a-f-]+)/(response|error)")
-WAITING = 8
-"""Connections that may wait; a runtime has one or two."""
 ERROR_MOST = 2**18
-NO_SERVER: Any = None
-"""A handler is handed one, and does not ask it for anything."""
 
 
 @dataclass(eq=False, slots=True)
@@ -55,9 +49,11 @@ class RuntimeApi:
         self._offered: Request | None = None
         self._taken: Request | None = None
         self._closed = False
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=WAITING)
-        self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
-        threading.Thread(target=self._serve, name="runtime-api", daemon=True).start()
+        self._loopback = Loopback(_Handler, self, "runtime-api")
+
+    @property
+    def address(self) -> str:
+        return self._loopback.address
 
     def offer(self, request: Request) -> None:
         with self._condition:
@@ -68,9 +64,7 @@ class RuntimeApi:
         with self._condition:
             self._closed = True
             self._condition.notify_all()
-        with suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)  # ends accept()
-        self._listening.close()
+        self._loopback.close()  # whoever waits for an invocation is told
 
     def next(self) -> Request | None:
         """Waits for one; None when the instance ends."""
@@ -93,36 +87,14 @@ class RuntimeApi:
         self.init_error = told
         self.ready.set()
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, address = self._listening.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._answer, args=(connection, address), name="runtime-api", daemon=True).start()
 
-    def _answer(self, connection: socket.socket, address: object) -> None:
-        with connection, suppress(OSError, ValueError):
-            _handler_of(self)(connection, address, NO_SERVER)
-
-
-def _handler_of(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
-    class Handler(_Handler):
-        runtime = api
-
-    return Handler
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1
-    runtime: RuntimeApi
+class _Handler(Handler):
+    service: RuntimeApi
 
     def do_GET(self) -> None:
-        if not self._is_welcome() or self.path != f"{VERSION}/invocation/next":
+        if not self.is_welcome() or self.path != f"{VERSION}/invocation/next":
             return self._say(404, "There is nothing here")
-        request = self.runtime.next()
+        request = self.service.next()
         if request is None:
             self.close_connection = True
             return self._say(410, "The instance ends")
@@ -137,17 +109,17 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(200, request.payload, headers)
 
     def do_POST(self) -> None:
-        if not self._is_welcome():
+        if not self.is_welcome():
             return self._say(404, "There is nothing here")
         found, length = _RESULT.fullmatch(self.path), max(0, int(self.headers.get("Content-Length") or 0))
         if self.path == f"{VERSION}/init/error":
-            self.runtime.fail(self.rfile.read(min(length, ERROR_MOST)))
+            self.service.fail(self.rfile.read(min(length, ERROR_MOST)))
             return self._say(202, "OK")
         if found is None:
             return self._say(404, "There is nothing here")
         if length > PAYLOAD:
             return self._refuse_large(found[1], length)
-        if not self.runtime.finish(found[1], self.rfile.read(length), found[2] == "error"):
+        if not self.service.finish(found[1], self.rfile.read(length), found[2] == "error"):
             return self._say(400, "That invocation is not under way")
         return self._say(202, "OK")
 
@@ -156,27 +128,14 @@ class _Handler(BaseHTTPRequestHandler):
             "errorType": "Function.ResponseSizeTooLarge",
             "errorMessage": f"Response payload size exceeded maximum allowed payload size ({PAYLOAD} bytes).",
         }
-        self.runtime.finish(identity, json.dumps(told).encode(), failed=True)
+        self.service.finish(identity, json.dumps(told).encode(), failed=True)
         while length > 0 and (block := self.rfile.read(min(length, 1 << 20))):
             length -= len(block)
         self._say(413, told["errorMessage"])
 
-    def _is_welcome(self) -> bool:
-        """Neither by another name (DNS rebinding), nor from a web page."""
-        own = self.headers.get("Host") == self.runtime.address
-        return own and not any(name.lower() in ("origin", "sec-fetch-site") for name in self.headers)
-
     def _say(self, status: int, message: str) -> None:
-        self._send(status, json.dumps({"status": message} if status < 300 else {"errorMessage": message}).encode(), {})
+        told = {"status": message} if status < 300 else {"errorMessage": message}
+        self._send(status, json.dumps(told).encode(), {})
 
-    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response_only(status)
-        for name, value in {"Content-Type": "application/json", **headers}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nothing: it would be the server's log."""
+    def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        self.send(status, body, {"Content-Type": "application/json", **headers})
