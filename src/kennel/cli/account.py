@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 from rich.table import Column, Table
 
 from kennel import settings as settings_of
-from kennel.cli.console import err, out, print_json
+from kennel.cli.console import agree, err, out, print_json
 from kennel.cli.local import On, SettingsFile, there
 from kennel.errors import KennelError
 
@@ -88,13 +87,10 @@ def teardown(
 
 
 def _agree(any_plan: bool, yes: bool) -> None:
-    if not any_plan:
+    if any_plan:
+        agree(yes, "Remove all of this?", KennelError("nothing was removed", "Say yes"))
+    else:
         err.print("there is nothing to remove")
-        return
-    if not yes and not sys.stdin.isatty():
-        raise KennelError("nobody to ask whether all this may go", "Say --yes")
-    if not yes and not typer.confirm("Remove all of this?", err=True):
-        raise KennelError("nothing was removed", "Say yes")
 
 
 def _text(value: object) -> str:

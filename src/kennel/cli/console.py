@@ -45,11 +45,12 @@ def print_json(value: Any) -> None:
 
 
 def agree(yes: bool, question: str, declined: KennelError) -> None:
-    """Ask whether what was shown may be spent. Raises `declined`, or KennelError where nobody can be asked."""
+    """Ask before something is spent, changed or removed. Raises `declined`, or KennelError where nobody can be
+    asked."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise KennelError("nobody to ask whether this may be spent", "Say --yes")
+        raise KennelError(f"nobody to ask: {question}", "Say --yes")
     if not typer.confirm(question, err=True):
         raise declined
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from kennel import settings as settings_of
 from kennel.cli import iam_audit
-from kennel.cli.console import err, out, print_json, progress
+from kennel.cli.console import agree, err, out, print_json, progress
 from kennel.cli.local import On, SettingsFile, there
 from kennel.errors import KennelError, SettingError
 from kennel.settings import Settings
@@ -92,7 +92,7 @@ def apply(
     for each in todo:
         _print_lines(each.lines())
     if todo or bucket:
-        _agree(yes)
+        agree(yes, "Apply all of this?", KennelError("nothing was applied", "Say yes"))
         if bucket:
             ensure_bucket(cloud)
         for each in todo:
@@ -233,14 +233,6 @@ def _show_bucket(cloud: Cloud) -> bool:
 def _print_lines(lines: list[str]) -> None:
     for line in lines:
         out.print(Text(line, style=LINES.get(line[:1], "")), highlight=False)
-
-
-def _agree(yes: bool) -> None:
-    """Raises KennelError where nobody agrees."""
-    if not yes and not sys.stdin.isatty():
-        raise KennelError("nobody to ask whether this may be applied", "Say --yes")
-    if not yes and not typer.confirm("Apply all of this?", err=True):
-        raise KennelError("nothing was applied", "Say yes")
 
 
 def _tell_profile(cloud: Cloud) -> None:

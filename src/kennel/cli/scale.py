@@ -111,10 +111,7 @@ def remove(on: On = "local", yes: Yes = False, settings_file: SettingsFile = Non
     _show(wanted, out)
     if not wanted:
         return
-    if not yes and not sys.stdin.isatty():
-        raise KennelError("nobody to ask whether it may go", "Say --yes")
-    if not yes and not typer.confirm("Remove?", err=True):
-        raise KennelError("nothing was removed", "Say yes")
+    agree(yes, "Remove?", KennelError("nothing was removed", "Say yes"))
     scaling.carry_out(cloud, wanted, lambda line: None)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ import typer
 from rich.table import Table
 
 from kennel import settings as settings_of
-from kennel.cli.console import err, out, print_json
+from kennel.cli.console import agree, err, out, print_json
 from kennel.cli.local import On, SettingsFile, there
 from kennel.errors import KennelError, PictureError, ServerError, Stopped
 from kennel.files import sha256_of, write_atomically
@@ -163,10 +162,8 @@ def _agree(cloud: Cloud, asked: Asked, plan: Plan, yes: bool) -> None:
     err.print(
         f"{told} {prices.usd(hourly)} an hour as it does anyway, and others who ask it will wait", highlight=False
     )
-    if not yes and not sys.stdin.isatty():
-        raise KennelError("nobody to ask whether it may be loaded", "Say --yes")
-    if not yes and not typer.confirm("Load it?", err=True):
-        raise KennelError("nothing was measured", "Say yes, or measure an artifact here: --artifact OUT")
+    declined = KennelError("nothing was measured", "Say yes, or measure an artifact here: --artifact OUT")
+    agree(yes, "Load it?", declined)
 
 
 def _body(picture: Path | None) -> bytes:
