@@ -92,8 +92,9 @@ def test_two_processes_by_torchrun_leave_one_artifact(
     data = job.data if trainable == "head" else few  # a backbone that has changed is quantised anew
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     settings = ("epochs=1", "batch_size=6", f"trainable={trainable}")
-    arguments = command(data, tmp_path, *settings, start=torchrun)
-    subprocess.run(arguments, check=True, env=environment(cache), capture_output=True, timeout=300)
+    arguments = [*command(data, tmp_path, *settings, start=torchrun), "--json"]
+    done = subprocess.run(arguments, check=True, env=environment(cache), capture_output=True, text=True, timeout=300)
+    assert "test:int8_accuracy" in json.loads(done.stdout)
     made = artifact.load(tmp_path / "model")
     assert made.card.hyperparameters["trainable"] == trainable
     before, after = artifact.load(job.model).weights().tensors, made.weights().tensors

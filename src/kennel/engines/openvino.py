@@ -120,11 +120,14 @@ def quantise(model: ov.Model, pictures: Sequence[Pictures]) -> ov.Model:
     activations per tensor, then a correction of each layer's mean ("fast bias correction").
     """
     import logging
+    from contextlib import redirect_stdout
+    from io import StringIO
 
     import nncf
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    return nncf.quantize(model, nncf.Dataset(list(pictures)), subset_size=len(pictures))
+    with redirect_stdout(StringIO()):  # its progress bars, which stdout is not for
+        return nncf.quantize(model, nncf.Dataset(list(pictures)), subset_size=len(pictures))
 
 
 def backbone_graph(weights: Weights) -> ov.Model:
