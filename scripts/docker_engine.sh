@@ -168,10 +168,17 @@ start_in_background() {
 wait_until() {
   local deadline=$((SECONDS + $1))
   until "$2"; do
-    runs "$3" || fail "$3 ended at once: $(tail -n 1 "$STATE/$3.log" | cut -c 1-200)" "See $STATE/$3.log"
+    ! ended "$3" || fail "$3 ended at once: $(tail -n 1 "$STATE/$3.log" | cut -c 1-200)" "See $STATE/$3.log"
     ((SECONDS < deadline)) || fail "$3 does not answer after $1 s" "See $STATE/$3.log"
     sleep 0.2
   done
+}
+
+# Whether the process that we have just started is over. It goes by other names until it is that program.
+ended() {
+  local state
+  state=$(sed -n 's/^State:\s*//p' "/proc/$(cat "$STATE/$1.pid")/status" 2>/dev/null)
+  [[ -z $state || $state == Z* ]]
 }
 
 # Whether the process that we started still is that program, and not another that was given its number.
