@@ -48,11 +48,11 @@ class TestARun:
         assert (at.work / "whole/out/output/report.html").read_text().split() == ["test", "train", "valid"]
         assert not running(engine, "whole")
 
-    def test_that_is_done_is_not_done_again(self, here: ByHandAt) -> None:
-        assert here.train("twice").returncode == 0
-        before = here.status("twice")
-        done = here.train("twice")
-        assert (done.returncode, here.status("twice")) == (0, before)
+    def test_that_is_done_is_not_done_again(self, at: ByHandAt) -> None:
+        assert at.train("twice").returncode == 0
+        before = at.status("twice")
+        done = at.train("twice")
+        assert (done.returncode, at.status("twice")) == (0, before)
         assert "done already" in done.stderr
 
     def test_works_with_folders_too(self, at: ByHandAt, tmp_path: Path) -> None:
@@ -87,10 +87,10 @@ class TestAnInterruption:
         if how == "signal":
             code = ended(at.begun(run, "--set", "seed=2"), TERM)
         else:
-            code = at.train(run, "--set", "seed=2", "--max-seconds", "8").returncode
+            code = at.train(run, "--set", "seed=2", "--max-seconds", "15").returncode
         found = at.status(run)
         assert (code, found.state, found.phase) == (143, "Stopped", "train")
-        assert found.reason.startswith("asked to stop" if how == "signal" else "time limit: 8 s")
+        assert found.reason.startswith("asked to stop" if how == "signal" else "time limit: 15 s")
         assert "checkpoints/n" in at.left(run)
         assert not running(engine, run)
         kept = at.content(run, "checkpoints/n").decode().strip()
@@ -193,18 +193,18 @@ class TestAFailure:
     def test_too_small_a_disk_is_told_before_anything_is_fetched(self, here: ByHandAt) -> None:
         assert "999999 are needed" in self.failed(here, "small", "check", "--disk-gb", "999999")
 
-    def test_a_disk_that_runs_full(self, here: ByHandAt, tmp_path: Path) -> None:
+    def test_a_disk_that_runs_full(self, at: ByHandAt, tmp_path: Path) -> None:
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", tmp_path], capture_output=True).returncode:
             pytest.skip("this user may mount nothing")
         try:
-            environment = {**here.environment, "KENNEL_WORK": str(tmp_path)}
+            environment = {**at.environment, "KENNEL_WORK": str(tmp_path)}
             done = subprocess.run(
-                here.command("full", "--set", "seed=3"), env=environment, capture_output=True, text=True
+                at.command("full", "--set", "seed=3"), env=environment, capture_output=True, text=True
             )
         finally:
             subprocess.run(["umount", "--lazy", tmp_path], check=True)
         assert done.returncode == 1
-        assert here.status("full").reason.startswith("the training failed: the disk is full. ")
+        assert at.status("full").reason.startswith("the training failed: the disk is full. ")
 
     def test_no_gpu(self, here: ByHandAt) -> None:
         command = [each for each in here.command("gpu") if each != "--no-gpu"]

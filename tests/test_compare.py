@@ -32,6 +32,7 @@ from kennel.debugger.profile import read_profile
 from kennel.engines import Head
 from kennel.errors import ArtifactError, DataError, KennelError
 from kennel.training.job import Job
+from kennel.workflow import comparing
 from recordings import BOOK, DAY, DIGEST, IMAGE, WEIGHTS, at, described, managed, merged, offer, own
 
 # --- recorded -------------------------------------------------------------------------------------------------------
@@ -87,6 +88,8 @@ def test_a_run_on_no_ec2_machine_is_billed_from_its_first_phase_and_tells_no_pro
     found = own(machine={**described_machine(), "launched": "", "instance_type": ""})
     assert found.phases.provision is None
     assert found.billed_seconds == 390
+    assert comparing.priced_like(found, managed()).instance_type == "g4dn.xlarge"
+    assert comparing.priced_like(own(), managed()) == own()
 
 
 def test_a_run_whose_figures_cannot_be_is_told_in_one_line() -> None:

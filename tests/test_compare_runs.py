@@ -72,8 +72,10 @@ def place(training_image: str, cache: Path, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="module")
 def both(place: Place, few: Path) -> Both:
     """As whoever may launch, and whoever may train: by their roles. The machine is the local AWS's."""
-    done = place.kennel("compare", "--data", str(few), "--keep", "--json")
+    done = place.kennel("compare", "--data", str(few), "--json")
     assert done.returncode == 0, done.stderr
+    assert "no local AWS is running" in place.kennel("local", "status").stderr, "it was started for this alone"
+    place.kennel("local", "up").check_returncode()
     return Both(place, json.loads(done.stdout))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from kennel.aws.shapes import answer_problems, check, matches, problems, refusal
 from kennel.errors import SettingError
 
 SERVICES = ("sagemaker", "sagemaker-runtime", "s3", "iam", "sts", "ecr", "logs", "cloudwatch", "lambda",
-            "application-autoscaling", "ec2")  # fmt: skip
+            "application-autoscaling", "ec2", "ssm")  # fmt: skip
 
 
 def training(**more: Any) -> dict[str, Any]:
@@ -173,6 +174,7 @@ def test_every_pattern_of_every_service_we_use_can_be_read() -> None:
         if "pattern" in shape
     }
     assert len(patterns) > 300
+    re.purge()  # or what was compiled before would warn no more
     assert [each for each in patterns if _compiled.__wrapped__(each, True) is None] == []
 
 

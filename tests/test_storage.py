@@ -409,6 +409,14 @@ class TestImages:
         assert on_engine.id_of(told) == on_engine.id_of(repository) == on_engine.id_if_known(local, told)
         assert on_engine.id_if_known(local, f"{repository}-nowhere") == ""
 
+    def test_where_jobs_are_no_containers_the_engine_is_not_asked(self, local: Cloud, training_image: str) -> None:
+        settings = local.settings.model_copy(
+            update={"local": local.settings.local.model_copy(update={"runner": "process"})}
+        )
+        repository, processes = training_image.split(":")[0], replace(local, settings=settings)
+        assert registry.image_uri(processes, repository).endswith(f"/{repository}")
+        assert on_engine.id_if_known(processes, training_image) == ""
+
 
 def left_behind(cloud: Cloud, job: str) -> None:
     """The artifact, which moto's jobs do not leave."""

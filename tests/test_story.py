@@ -15,7 +15,9 @@ import pytest
 
 from kennel.errors import SettingError
 from kennel.pictures import dataset
+from kennel.settings import Settings
 from kennel.workflow import record
+from kennel.workflow.both_ways import market_of, with_spot
 
 PROGRAM = Path(sys.executable).parent / "kennel"
 SETTINGS = """
@@ -120,7 +122,7 @@ def test_a_comparison_that_was_interrupted_goes_on_by_the_same_command_and_one_t
     with pytest.raises(SettingError, match="both may still run"):
         record.both(tmp_path, "aws", tmp_path / "cats")
     with pytest.raises(SettingError, match="on demand, of") as error:
-        record.both(tmp_path, "aws", tmp_path / "dogs", spot=True)
+        record.both(tmp_path, "aws", tmp_path / "dogs", market_of(with_spot(Settings())))
     assert f"--data {tmp_path}/dogs --on aws;" in error.value.remedy
     assert record.read(tmp_path) is None, "kennel run takes nothing of it"
     record.end_both(tmp_path)

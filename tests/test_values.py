@@ -117,8 +117,11 @@ def test_progress_remembers_each_steps_seconds_and_tells_tenths() -> None:
     assert len([line for line in lines if line.startswith("features: ")]) == 11
 
 
-def test_bytes_are_told_in_megabytes() -> None:
+@pytest.mark.parametrize(
+    ("total", "said"), [(24_000_000, "upload: 3.1 of 24.0 MB"), (24_000, "upload: 3.1 of 24.0 kB")]
+)
+def test_bytes_are_told_in_megabytes_or_kilobytes(total: int, said: str) -> None:
     lines: list[str] = []
-    with Progress(Printer(lines.append)).step("upload", 24_000_000, "bytes") as advance:
-        advance(3_100_000)
-    assert "upload: 3.1 of 24.0 MB" in lines
+    with Progress(Printer(lines.append)).step("upload", total, "bytes") as advance:
+        advance(total * 31 // 240)
+    assert said in lines

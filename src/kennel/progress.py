@@ -74,5 +74,6 @@ class Printer:
 
 def _amount(done: int, total: int, unit: Unit) -> str:
     if unit == "bytes":
-        return f"{done / 1e6:.1f} of {total / 1e6:.1f} MB"
+        size, name = (1e6, "MB") if total >= 1e6 else (1e3, "kB")
+        return f"{done / size:.1f} of {total / size:.1f} {name}"
     return f"{done} of {total}"

@@ -138,7 +138,8 @@ def _from_nothing(data: Path, asked: _Asked) -> Comparison:
     settings = both_ways.with_spot(settings) if asked.spot else settings
     with connected(asked.on, settings, asked.keep) as own:
         cloud, launcher = acting(own), _launching(own)
-        begun, others = record.both(asked.out, asked.on, data, asked.spot), _others(launcher, asked)
+        begun = record.both(asked.out, asked.on, data, both_ways.market_of(settings))
+        others = _others(launcher, asked)
         _agree(cloud, asked.yes)
         stage = Stage(cloud, begun, asked.out, progress(), _ask_to_stop)
         names = both_ways.BothWays(stage, launcher).train_both()

@@ -126,7 +126,7 @@ def quantise(model: ov.Model, pictures: Sequence[Pictures]) -> ov.Model:
     import nncf
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    with redirect_stdout(StringIO()):  # its progress bars, which stdout is not for
+    with redirect_stdout(StringIO()):  # its progress bars; stdout is for results, and nobody else prints meanwhile
         return nncf.quantize(model, nncf.Dataset(list(pictures)), subset_size=len(pictures))
 
 

@@ -1,24 +1,23 @@
 """HTTP on a port of loopback of its own, for one instance or machine, whose client takes nothing but an address.
 
-What else could reach it (any process of this machine, a page in a browser) finds no other names and no sites let in.
+What else could reach it finds nobody at home: processes of other users, other names, pages of other sites.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 WAITING, AT_A_TIME = 16, 32
 """Connections that may wait, and that are answered at a time."""
 NO_SERVER: Any = None
 """A handler is handed one, and does not ask it for anything."""
-
-Connected = Callable[[int, int], bool]
-"""Whether whoever connects is answered: their port, and the one they came to."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -51,10 +50,8 @@ class Handler(BaseHTTPRequestHandler):
 class Loopback:
     """handler: its kind; service: handed to it; name: of the threads. Raises OSError."""
 
-    def __init__(
-        self, handler: type[Handler], service: object, name: str, connected: Connected = lambda theirs, ours: True
-    ) -> None:
-        self._connected, self._name = connected, name
+    def __init__(self, handler: type[Handler], service: object, name: str) -> None:
+        self._name, self._is_cut = name, False
         self._lock, self._open = threading.Lock(), set[socket.socket]()
         self._room = threading.BoundedSemaphore(AT_A_TIME)
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=WAITING)
@@ -73,6 +70,7 @@ class Loopback:
         """Nobody is answered any more; the threads end."""
         self.close()
         with self._lock:
+            self._is_cut = True
             for each in self._open:
                 with suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
@@ -91,11 +89,22 @@ class Loopback:
     def _answer(self, connection: socket.socket, address: tuple[str, int]) -> None:
         with self._lock:
             self._open.add(connection)
+            is_late = self._is_cut
         try:
             with connection, suppress(OSError, ValueError):
-                if self._connected(address[1], self.port):
+                if not is_late and _is_ours(address[1], self.port):
                     self._handler(connection, address, NO_SERVER)
         finally:
             with self._lock:
                 self._open.discard(connection)
             self._room.release()
+
+
+def _is_ours(theirs: int, port: int) -> bool:
+    """Whether this user's process, or root's, has the other end, as the kernel tells; True where it tells nothing."""
+    ends = [f"0100007F:{theirs:04X}", f"0100007F:{port:04X}"]
+    try:
+        lines = [each.split() for each in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    except OSError:
+        return True
+    return any(each[1:3] == ends and int(each[7]) in (os.getuid(), 0) for each in lines)

@@ -137,7 +137,7 @@ def prepared(
     job: Job, hyperparameters: Hyperparameters, weights: str, progress: Progress | None, workers: int | None
 ) -> Iterator[Setup]:
     """What a job starts from: its place among the processes, the data set, pretrained weights. Raises KennelError."""
-    torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms would import torch's compiler
+    torch.set_deterministic_debug_mode("warn")  # the other call imports torch's compiler too, which features need not
     torch.set_num_threads(cores())  # a container's quota, which torch does not look at
     with join() as world:
         progress = progress if progress and world.leads else Progress()

@@ -116,6 +116,12 @@ def with_spot(settings: Settings) -> Settings:
     )
 
 
+def market_of(settings: Settings) -> str:
+    """`on spot`, `on demand`, or who is where."""
+    job, hand = ("on spot" if each else "on demand" for each in (settings.training.spot, settings.ec2.spot))
+    return job if job == hand else f"the job {job}, the machine {hand}"
+
+
 def estimate(settings: Settings, side: Literal["aws", "local"], prices: Prices) -> Estimate:
     """What both cost at most: each for as long as its limits let it, a machine by hand with its last minutes."""
     if side == "local":

@@ -75,9 +75,6 @@ def compare(cloud: Cloud, job: str, run: str, work: Work, hand: Cloud | None = N
     """hand: by whom the run by hand is read, where that is somebody else. Raises KennelError."""
     one = of_job(cloud, job, work.folder / "job", work.progress)
     other = of_run(hand or cloud, run, work.folder / "run", work.progress)
-    by_machine = other.run
-    if not by_machine.instance_type:  # it told none: priced as what the job had
-        by_machine = by_machine.model_copy(update={"instance_type": one.run.kind})
     missing, distance = one.missing or other.missing, None
     if one.artifact and other.artifact:
         with work.progress.step("compare artifacts"):
@@ -85,13 +82,18 @@ def compare(cloud: Cloud, job: str, run: str, work: Work, hand: Cloud | None = N
     return Comparison(
         made=datetime.now(UTC),
         sagemaker=one.run,
-        ec2=by_machine,
+        ec2=priced_like(other.run, one.run),
         apart=distance,
         missing=missing,
         book=prices.load().book(),
         more=tuple(work.more),
         jobs=work.jobs or cloud.settings.tuning.jobs,
     )
+
+
+def priced_like(run: Recorded, job: Recorded) -> Recorded:
+    """A run on a machine that tells no instance type is priced as what the job had."""
+    return run if run.instance_type else run.model_copy(update={"instance_type": job.kind})
 
 
 def write(found: Comparison, out: Path) -> Path:

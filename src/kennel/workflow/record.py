@@ -18,15 +18,15 @@ BOTH = "both.json"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """name: what the names of this run's jobs are made from; data: None for drawings; jobs: --jobs, where given; spot:
-    of a comparison, whether both are on spot."""
+    """name: what the names of this run's jobs are made from; data: None for drawings; jobs: --jobs, where given;
+    market: of a comparison, in words."""
 
     name: str
     side: str
     data: str | None
     jobs: int | None = None
     finished: bool = False
-    spot: bool = False
+    market: str = ""
 
     def write(self, folder: Path, file: str = FILE) -> Record:
         write_atomically(folder / file, json.dumps(asdict(self), indent=1).encode())
@@ -71,19 +71,19 @@ def begin(folder: Path, side: str, data: Path | None, jobs: int | None) -> Recor
     return new(side, data, jobs).write(folder)
 
 
-def both(folder: Path, side: str, data: Path, spot: bool = False) -> Record:
+def both(folder: Path, side: str, data: Path, market: str = "on demand") -> Record:
     """The comparison in `folder` that has not ended, so that nothing is trained, or paid, twice; else a new one, to be
     written when something begins. Raises SettingError where another one that may still cost lies unfinished."""
-    found, fresh = read(folder, BOTH), replace(new(side, data), spot=spot)
+    found, fresh = read(folder, BOTH), replace(new(side, data), market=market)
     if found and not found.finished:
-        if (found.side, found.data, found.spot) == (fresh.side, fresh.data, fresh.spot):
+        if (found.side, found.data, found.market) == (fresh.side, fresh.data, fresh.market):
             return found
         if found.side == "aws":
-            market, option = ("spot", " --spot") if found.spot else ("on demand", "")
             raise SettingError(
-                f"an unfinished comparison on AWS, {market}, of {found.data}, lies in {folder}, and both may still run",
-                f"Go on with it: kennel compare --data {found.data} --on aws{option}; or end it: kennel teardown "
-                "--on aws, and name another --out",
+                f"an unfinished comparison on AWS, {found.market}, of {found.data}, lies in {folder}, and both may "
+                "still run",
+                f"Go on with it, by the options and settings that it has: kennel compare --data {found.data} --on aws; "
+                "or end it: kennel teardown --on aws, and name another --out",
             )
     return fresh
 
