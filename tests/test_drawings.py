@@ -13,6 +13,7 @@ from PIL import Image
 from kennel.errors import DataError
 from kennel.pictures import dataset
 from kennel.pictures.drawings import BREEDS, MARKER, SIZES, Breed, draw, draw_set
+from kennel.progress import Printer, Progress
 
 FEW = {"train": 3, "valid": 1, "test": 2}
 TWO = BREEDS[:2]
@@ -100,15 +101,19 @@ def test_a_second_call_writes_nothing(drawn: Path) -> None:
     assert contents(drawn) == before
 
 
-def test_pictures_are_counted_up_as_they_are_done(tmp_path: Path) -> None:
-    counts: list[int] = []
-    draw_set(tmp_path / "set", {"train": 2, "test": 1}, breeds=TWO, on_done=counts.append)
-    assert counts == [1, 2, 3, 4, 5, 6]
+def test_progress_is_told_as_all_progress_is_by_what_was_done_since(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with Progress(Printer(lines.append)).step("draw", 6) as advance:
+        draw_set(tmp_path / "set", {"train": 2, "test": 1}, breeds=TWO, on_done=advance)
+    assert lines[1:-1] == [f"draw: {number} of 6" for number in range(1, 7)]
 
 
 def test_an_interrupted_set_is_completed_and_what_was_drawn_stays(drawn: Path, tmp_path: Path) -> None:
+    told: list[int] = []
+
     def interrupt(count: int) -> None:
-        if count == 5:
+        told.append(count)
+        if len(told) == 5:
             raise KeyboardInterrupt
 
     folder = tmp_path / "set"

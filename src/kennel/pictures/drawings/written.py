@@ -43,9 +43,10 @@ def draw_set(
     breeds: Sequence[Breed] = BREEDS,
     on_done: Callable[[int], None] = lambda _count: None,
 ) -> int:
-    """A data set `folder/<split>/<label>/<name>_<nnn>.jpg`; returns its number of pictures, `on_done` counts them up.
+    """A data set `folder/<split>/<label>/<name>_<nnn>.jpg`; returns its number of pictures.
 
-    A set that is there is left alone, one that was interrupted is completed. Raises DataError for any other folder.
+    A set that is there is left alone, one that was interrupted is completed. on_done: told each time one more is done.
+    Raises DataError for any other folder.
     """
     total = sum(per_split.values()) * len(breeds)
     wanted = {"version": VERSION, "seed": seed, "per_split": dict(per_split), "labels": [each.label for each in breeds]}
@@ -54,11 +55,11 @@ def draw_set(
         return total
     _mark(folder, marker, complete=False)
     pictures = [(split, *each) for split, count in per_split.items() for each in product(breeds, range(count))]
-    for done, (split, breed, number) in enumerate(pictures, 1):
+    for split, breed, number in pictures:
         path = folder / split / breed.label / f"{breed.name}_{number + 1:03}.jpg"
         if not path.exists():
             write_atomically(path, _jpeg(breed, _number(seed, split, number)))
-        on_done(done)
+        on_done(1)
     _mark(folder, marker, complete=True)
     return total
 
