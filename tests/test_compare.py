@@ -89,7 +89,8 @@ def test_a_run_on_no_ec2_machine_is_billed_from_its_first_phase_and_tells_no_pro
     assert found.phases.provision is None
     assert found.billed_seconds == 390
     assert comparing.priced_like(found, managed()).instance_type == "g4dn.xlarge"
-    assert comparing.priced_like(own(), managed()) == own()
+    other = managed(ResourceConfig={**described()["ResourceConfig"], "InstanceType": "ml.p3.2xlarge"})
+    assert comparing.priced_like(own(), other).instance_type == "g4dn.xlarge", "it told one"
 
 
 def test_a_run_whose_figures_cannot_be_is_told_in_one_line() -> None:

@@ -19,8 +19,8 @@ def tagged(cloud: Cloud, image: str) -> str:
     from kennel.containers import Engine, EngineError
 
     with suppress(EngineError):
-        tag = Engine().tag_of(image)
-        return f"{image}:{tag}" if tag else image
+        if tag := Engine().tag_of(image):
+            return f"{image}:{tag}"
     return image
 
 

@@ -26,7 +26,7 @@ class Record:
     data: str | None
     jobs: int | None = None
     finished: bool = False
-    market: str = ""
+    market: str = "on demand"
 
     def write(self, folder: Path, file: str = FILE) -> Record:
         write_atomically(folder / file, json.dumps(asdict(self), indent=1).encode())

@@ -1,7 +1,6 @@
 """Lambda's Runtime API for one instance: where its runtime client fetches invocations and brings what came of them.
 
-A port of its own for each instance, as the client takes nothing but an address. What else could reach it (any process
-of this machine, a page in a browser) finds no names and no other sites let in.
+A port of its own for each instance, as the client takes nothing but an address: see `kennel.local.loopback`.
 """
 
 from __future__ import annotations
